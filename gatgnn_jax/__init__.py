@@ -1,0 +1,1 @@
+"""GATGNN, the global-attention graph network for crystal properties, in pure JAX."""
