@@ -1,0 +1,233 @@
+"""``python -m data_prep.build SOURCE --out DATASET``: crystals to a dataset of graphs."""
+
+import csv
+import io
+import itertools
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import tyro
+from rich.console import Console
+
+from data_prep.columns import number_columns
+from data_prep.config import GRAPH_PRESETS, GraphConfig
+from data_prep.dataset import GraphDataset, pack, save_dataset
+from data_prep.errors import BadCrystal, Skipped, UserError
+from data_prep.featurize import Featurized, featurize
+from data_prep.graph import CrystalGraph
+from data_prep.progress import track
+from data_prep.properties import resolve_property, select_targets
+from data_prep.sources import open_source
+
+
+def build_dataset(
+    source: Path,
+    config: GraphConfig,
+    *,
+    workers: int | None = None,
+    progress: bool = True,
+    limit: int | None = None,
+) -> tuple[GraphDataset, list[Skipped]]:
+    """Turn the crystals of a source into a dataset, and report those that had to be left out.
+
+    Args:
+        source: see ``data_prep.sources.open_source``.
+        config: the graph settings.
+        workers: processes to use; all cores by default. The result does not depend on it.
+        progress: show a progress bar.
+        limit: look at this many crystals only, the first ones.
+
+    Raises:
+        UserError: no source, or no crystal of it that can be used.
+    """
+    crystals = open_source(source)
+    total = min(crystals.count, limit or crystals.count)
+    stream = featurize(itertools.islice(crystals.items(), total), config, workers)
+    results = list(track(stream, total, "Building graphs", quiet=not progress))
+    return _assemble(results, config, source)
+
+
+def _assemble(
+    results: Sequence[Featurized], config: GraphConfig, source: Path
+) -> tuple[GraphDataset, list[Skipped]]:
+    columns, target_faults = number_columns([record.targets for record, _ in results])
+    skipped = []
+    kept = []
+    graphs: list[CrystalGraph] = []
+    seen: set[str] = set()
+    for row, (record, graph) in enumerate(results):
+        if record.id in seen:
+            skipped.append(Skipped(record.id, "duplicate id: the first crystal of that id is kept"))
+        elif not record.id:
+            skipped.append(Skipped(record.id, f"no id (crystal {row + 1} of the source)"))
+        elif isinstance(graph, BadCrystal):
+            skipped.append(Skipped(record.id, graph.reason))
+        elif row in target_faults:
+            skipped.append(Skipped(record.id, target_faults[row]))
+        else:
+            kept.append(row)
+            graphs.append(graph)
+        seen.add(record.id)
+    if not kept:
+        example = f"; {skipped[0].id}: {skipped[0].reason}" if skipped else ""
+        raise UserError(f"{source}: none of {len(results)} crystals can be used{example}")
+    records = [results[row].record for row in kept]
+    splits: dict[str, list[str]] = {}
+    for record in records:
+        if record.split is not None:
+            splits.setdefault(record.split, []).append(record.id)
+    dataset = pack(
+        graphs,
+        [record.id for record in records],
+        {name: values[kept] for name, values in columns.items()},
+        config,
+        splits or None,
+    )
+    return dataset, skipped
+
+
+def save_built(dataset: GraphDataset, skipped: Sequence[Skipped], path: Path) -> None:
+    """Write a dataset directory with its report of skipped crystals.
+
+    Raises:
+        UserError: the path is taken, or cannot be written to.
+    """
+    save_dataset(dataset, path, {"skipped.csv": skipped_table(skipped)})
+
+
+def skipped_table(skipped: Sequence[Skipped]) -> str:
+    """The text of ``skipped.csv``: id and reason."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(Skipped._fields)
+    writer.writerows(skipped)
+    return text.getvalue()
+
+
+def read_skipped(path: Path) -> list[Skipped]:
+    """The report of skipped crystals of a dataset directory; none if it has no report."""
+    try:
+        with (path / "skipped.csv").open(newline="", encoding="utf-8") as lines:
+            return [Skipped(**row) for row in csv.DictReader(lines)]
+    except FileNotFoundError:
+        return []
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """Turn crystals into a dataset of graphs, and report which had to be left out and why."""
+
+    source: tyro.conf.Positional[Path]
+    """A folder with id_prop.csv and CIF/POSCAR files, JSON lines, a pymatgen/monty JSON or a
+    Matbench json.gz."""
+    out: Path
+    """The dataset directory to write."""
+    graph: Literal["cgcnn", "megnet"] = "cgcnn"
+    """Graph settings to start from: 8 Å, 12 neighbours, 0.2 Å; or 4 Å, 16, 0.5 Å."""
+    radius: float | None = None
+    """Look for neighbours within this distance (Å)."""
+    max_neighbors: int | None = None
+    """Keep this many neighbours of an atom."""
+    gaussian_step: float | None = None
+    """Spacing of the Gaussians that expand a distance (Å)."""
+    fake_edges: bool = False
+    """Fill up atoms with few neighbours as the published program does."""
+    reduce: bool = True
+    """Keep one node for each class of atoms the network cannot tell apart."""
+    property: str | None = None
+    """Leave out crystals without a usable value of these properties (names, comma-separated)."""
+    strict: bool = False
+    """Fail if any crystal has to be left out."""
+    limit: int | None = None
+    """Use the first crystals only."""
+    workers: int | None = None
+    """Processes to use; all cores by default."""
+    quiet: bool = False
+    """Show errors only."""
+
+    def config(self) -> GraphConfig:
+        """The graph settings: the preset with what was given on top."""
+        given = {
+            "radius": self.radius,
+            "max_neighbors": self.max_neighbors,
+            "gaussian_step": self.gaussian_step,
+            "fake_edges": self.fake_edges,
+            "reduce": self.reduce,
+        }
+        try:
+            return replace(
+                GRAPH_PRESETS[self.graph],
+                **{name: value for name, value in given.items() if value is not None},
+            )
+        except ValueError as error:
+            raise UserError(str(error)) from None
+
+
+def run(options: BuildOptions) -> None:
+    """Build the dataset, write it and say what came of it.
+
+    Raises:
+        UserError: bad input, or left out crystals with ``--strict``.
+    """
+    config = options.config()
+    if options.out.exists():
+        raise UserError(f"{options.out} exists already: remove it, or choose another --out")
+    dataset, skipped = build_dataset(
+        options.source,
+        config,
+        workers=options.workers,
+        progress=not options.quiet,
+        limit=options.limit,
+    )
+    if options.property is not None:
+        dataset, unusable = _with_values(dataset, options.property.split(","))
+        skipped += unusable
+    if skipped and options.strict:
+        first = skipped[0]
+        raise UserError(
+            f"--strict: {len(skipped)} crystals cannot be used, the first is "
+            f"{first.id}: {first.reason}"
+        )
+    save_built(dataset, skipped, options.out)
+    console = Console(stderr=True, quiet=options.quiet)
+    console.print(summary(dataset, skipped, options.out), highlight=False)
+
+
+def summary(dataset: GraphDataset, skipped: Sequence[Skipped], path: Path) -> str:
+    """One line, or two if crystals were left out."""
+    line = (
+        f"{path}: {len(dataset):,} crystals, {len(dataset.atom_node):,} atoms, "
+        f"{len(dataset.node_atomic_number):,} nodes, {', '.join(dataset.columns)}"
+    )
+    if skipped:
+        line += f"\n{len(skipped):,} crystals left out: see {path / 'skipped.csv'}"
+    return line
+
+
+def _with_values(dataset: GraphDataset, names: Sequence[str]) -> tuple[GraphDataset, list[Skipped]]:
+    properties = [resolve_property(name.strip(), dataset.columns) for name in names]
+    _, reasons = select_targets(dataset.columns, properties)
+    if len(reasons) == len(dataset):
+        raise UserError(f"no crystal has a usable value of {' or '.join(names)}")
+    kept = np.setdiff1d(np.arange(len(dataset)), list(reasons))
+    unusable = [Skipped(str(dataset.ids[row]), reason) for row, reason in reasons.items()]
+    return (dataset.take(kept) if unusable else dataset), unusable
+
+
+def main() -> int:
+    """The command line; returns the exit status."""
+    options = tyro.cli(BuildOptions, prog="python -m data_prep.build")
+    try:
+        run(options)
+    except UserError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

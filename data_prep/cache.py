@@ -1,0 +1,100 @@
+"""Datasets by the name of their source: built once, opened from the cache ever after."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from rich.console import Console
+
+from data_prep.build import build_dataset, read_skipped, save_built
+from data_prep.config import GraphConfig
+from data_prep.dataset import FORMAT_VERSION, GraphDataset, load_dataset
+from data_prep.errors import Skipped, UserError
+
+BUNDLED = Path(__file__).parent / "bundled" / "elastic_2015.jsonl.gz"
+"""1,181 crystals with bulk modulus, shear modulus and Poisson ratio; see its README."""
+
+
+def open_dataset(
+    data: Path | None,
+    config: GraphConfig,
+    *,
+    cache_dir: Path | None = None,
+    workers: int | None = None,
+    quiet: bool = False,
+    limit: int | None = None,
+) -> tuple[GraphDataset, list[Skipped]]:
+    """The dataset of a source, built on the first call and mapped from the cache afterwards.
+
+    Args:
+        data: a dataset directory, a source of crystals, or None for the bundled crystals.
+        config: the graph settings wanted.
+        cache_dir: where to keep datasets; by default the environment variable GATGNN_CACHE, else
+            ``~/.cache/gatgnn_jax``.
+        workers: processes to build with; all cores by default.
+        quiet: no progress.
+        limit: use the first crystals only.
+
+    Returns:
+        The dataset and the crystals that had to be left out of it.
+
+    Raises:
+        UserError: no such data, none that can be used, or a dataset of other graph settings.
+    """
+    path = Path(data) if data is not None else BUNDLED
+    if (path / "dataset.json").exists():
+        dataset = load_dataset(path)
+        check_settings(path, dataset.config, config)
+        if limit is not None and limit < len(dataset):
+            dataset = dataset.take(range(limit))
+        return dataset, read_skipped(path)
+    cached = _cache_directory(cache_dir) / "datasets" / _key(path, config, limit)
+    if not cached.exists():
+        built = build_dataset(path, config, workers=workers, progress=not quiet, limit=limit)
+        try:
+            save_built(*built, cached)
+        except UserError as error:
+            # Another process may have been faster; and without a cache the work still goes on.
+            if not cached.exists():
+                Console(stderr=True, quiet=quiet).print(f"not cached: {error}", style="yellow")
+                return built
+    return load_dataset(cached), read_skipped(cached)
+
+
+def check_settings(path: Path, built_with: GraphConfig, wanted: GraphConfig) -> None:
+    """Refuse graphs that are not those asked for.
+
+    Raises:
+        UserError: settings differ; the message says which.
+    """
+    have, want = built_with.to_dict(), wanted.to_dict()
+    differing = [name for name in want if have[name] != want[name]]
+    if differing:
+        listed = ", ".join(f"{name} {have[name]} instead of {want[name]}" for name in differing)
+        raise UserError(
+            f"the dataset {path} was built with {listed}: "
+            "give the source it was built from, or build it again with these settings"
+        )
+
+
+def _cache_directory(chosen: Path | None) -> Path:
+    if chosen is not None:
+        return Path(chosen)
+    from_environment = os.environ.get("GATGNN_CACHE")
+    return Path(from_environment) if from_environment else Path.home() / ".cache" / "gatgnn_jax"
+
+
+def _key(path: Path, config: GraphConfig, limit: int | None) -> str:
+    """A name that changes with the source's content, the settings and the format."""
+    settings = json.dumps([FORMAT_VERSION, config.to_dict(), limit])
+    digest = hashlib.sha256(settings.encode())
+    if path.is_dir():
+        # Reading 40,000 files takes longer than a second; names, sizes and times tell as well.
+        for file in sorted(path.iterdir()):
+            status = file.stat()
+            digest.update(f"{file.name} {status.st_size} {status.st_mtime_ns}\n".encode())
+    elif path.exists():
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:32]

@@ -1,0 +1,72 @@
+"""The settings that turn a crystal into a graph."""
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class GraphConfig:
+    """How the graph of a crystal is made; stored with every dataset and every trained model.
+
+    The defaults are the graphs of CGCNN; see ``GRAPH_PRESETS`` for those of MEGNet.
+
+    Raises:
+        ValueError: a setting outside its range; the message names the fix.
+    """
+
+    radius: float = 8.0
+    """Neighbours are looked for within this distance (Å)."""
+    max_neighbors: int = 12
+    """K: at most this many nearest neighbours are kept for an atom."""
+    gaussian_step: float = 0.2
+    """Spacing and width of the Gaussians that expand a distance (Å)."""
+    fake_edges: bool = False
+    """Fill up atoms with fewer than K neighbours as the published program does: with edges to
+    atom 0 of the crystal at distance radius + 1. Off: the missing slots are masked."""
+    reduce: bool = True
+    """Keep one node for each class of atoms that the network cannot tell apart."""
+
+    def __post_init__(self) -> None:
+        # Not "<= 0", so that NaN is caught as well.
+        if not 0 < self.radius <= 50:
+            raise ValueError(f"radius is {self.radius}: give a distance between 0 and 50 Å")
+        if not 1 <= self.max_neighbors <= 255:
+            raise ValueError(f"max_neighbors is {self.max_neighbors}: give 1 to 255")
+        if not 0 < self.gaussian_step <= self.radius:
+            raise ValueError(
+                f"gaussian_step is {self.gaussian_step}: give a step above 0 "
+                f"and up to the radius ({self.radius} Å)"
+            )
+
+    @property
+    def gaussian_centers(self) -> np.ndarray:
+        """Centres of the Gaussians, 0 to radius inclusive, float64 [G] (Å); CGCNN: 41."""
+        # Half a step of slack, as 8 / 0.2 need not be a whole number in floating point.
+        return np.arange(0, self.radius + self.gaussian_step / 2, self.gaussian_step)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as plain JSON values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, settings: Mapping[str, Any]) -> "GraphConfig":
+        """The settings back from ``to_dict``.
+
+        Raises:
+            ValueError: a key that is no setting, or a value outside its range.
+        """
+        names = [field.name for field in dataclasses.fields(cls)]
+        for key in settings:
+            if key not in names:
+                close = difflib.get_close_matches(key, names, n=1)
+                hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(names)}"
+                raise ValueError(f"unknown graph setting {key!r}: {hint}")
+        return cls(**settings)
+
+
+GRAPH_PRESETS = {"cgcnn": GraphConfig(), "megnet": GraphConfig(4.0, 16, 0.5)}
