@@ -1,0 +1,1 @@
+"""Benchmarks: the PyTorch version to measure against, and the commands that measure."""
