@@ -5,7 +5,7 @@ import io
 import itertools
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -151,17 +151,14 @@ class BuildOptions:
 
     def config(self) -> GraphConfig:
         """The graph settings: the preset with what was given on top."""
-        given = {
-            "radius": self.radius,
-            "max_neighbors": self.max_neighbors,
-            "gaussian_step": self.gaussian_step,
-            "fake_edges": self.fake_edges,
-            "reduce": self.reduce,
-        }
+        preset = GRAPH_PRESETS[self.graph]
         try:
-            return replace(
-                GRAPH_PRESETS[self.graph],
-                **{name: value for name, value in given.items() if value is not None},
+            return GraphConfig(
+                preset.radius if self.radius is None else self.radius,
+                preset.max_neighbors if self.max_neighbors is None else self.max_neighbors,
+                preset.gaussian_step if self.gaussian_step is None else self.gaussian_step,
+                fake_edges=self.fake_edges,
+                reduce=self.reduce,
             )
         except ValueError as error:
             raise UserError(str(error)) from None
@@ -194,7 +191,7 @@ def run(options: BuildOptions) -> None:
         )
     save_built(dataset, skipped, options.out)
     console = Console(stderr=True, quiet=options.quiet)
-    console.print(summary(dataset, skipped, options.out), highlight=False)
+    console.print(summary(dataset, skipped, options.out), highlight=False, soft_wrap=True)
 
 
 def summary(dataset: GraphDataset, skipped: Sequence[Skipped], path: Path) -> str:
@@ -220,7 +217,11 @@ def _with_values(dataset: GraphDataset, names: Sequence[str]) -> tuple[GraphData
 
 def main() -> int:
     """The command line; returns the exit status."""
-    options = tyro.cli(BuildOptions, prog="python -m data_prep.build")
+    options = tyro.cli(
+        BuildOptions,
+        prog="python -m data_prep.build",
+        config=(tyro.conf.FlagCreatePairsOff,),
+    )
     try:
         run(options)
     except UserError as error:

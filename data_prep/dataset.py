@@ -7,7 +7,6 @@ an atom, 9 an edge. The same crystals and settings always give the same bytes.
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -205,7 +204,7 @@ def save_dataset(
         for name, text in texts.items():
             (unfinished / name).write_text(text, encoding="utf-8")
         unfinished.chmod(0o755)  # mkdtemp lets only the owner in
-        os.replace(unfinished, path)
+        unfinished.replace(path)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from None
     finally:

@@ -42,7 +42,7 @@ def element_features() -> np.ndarray:
     """
     features = np.zeros((MAX_ATOMIC_NUMBER + 1, FEATURE_SIZE), np.float32)
     table = resources.files("data_prep").joinpath("bundled", "element_bins.csv")
-    with table.open(encoding="utf-8", newline="") as lines:
+    with table.open(encoding="utf-8") as lines:
         for row in csv.DictReader(lines):
             first = 0
             for name, size in BINS.items():
