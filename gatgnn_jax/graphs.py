@@ -1,0 +1,98 @@
+"""How a batch of crystals is laid out as one `jraph.GraphsTuple`, and how layers move over it.
+
+Sizes: G graphs, N nodes, E edges, A atoms, K edge slots a node, T targets. The last graph is
+padding, as in jraph: it holds the nodes and atoms that fill the batch up to its fixed shape.
+
+| field                      | shape   | dtype   | meaning                                           |
+|----------------------------|---------|---------|---------------------------------------------------|
+| `nodes["atomic_number"]`   | [N]     | int32   | 1 to 100; 0 for padding                           |
+| `nodes["multiplicity"]`    | [N]     | float32 | atoms the node stands for; 0 for padding          |
+| `edges["distance"]`        | [E]     | float32 | Å                                                 |
+| `edges["multiplicity"]`    | [E]     | float32 | bonds the edge stands for; 0 for an unused slot   |
+| `senders`                  | [E]     | int32   | the neighbour; an unused slot names its own node  |
+| `receivers`                | [E]/None| int32   | the centre; None: K slots for each node, in order |
+| `n_node`, `n_edge`         | [G]     | int32   | nodes and edge slots of each graph                |
+| `globals["atom_node"]`     | [A]     | int32   | the node that stands for the atom                 |
+| `globals["atom_graph"]`    | [A]     | int32   | the graph the atom is in; G - 1 for padding       |
+| `globals["atom_index"]`    | [A]     | int32   | 0, 1, … within its crystal                        |
+| `globals["atom_number"]`   | [A]     | int32   | 0, 1, … within its dataset                        |
+| `globals["cluster"]`       | [A]     | int32   | 0, 1 or 2: the atom's group by position           |
+| `globals["target"]`        | [G, T]  | float32 | transformed targets; NaN where missing            |
+
+Nodes and atoms are the same thing until indistinguishable atoms are merged (`data_prep.quotient`):
+then attention layers work on N nodes and the readout on A ≥ N atoms.
+"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import jraph
+
+
+def crystal_mask(graph: jraph.GraphsTuple) -> jax.Array:
+    """True for the graphs that are crystals, False for padding: [G] bool."""
+    is_last = jnp.arange(graph.n_node.shape[0]) == graph.n_node.shape[0] - 1
+    return (graph.n_node > 0) & ~is_last
+
+
+def with_receivers(graph: jraph.GraphsTuple) -> jraph.GraphsTuple:
+    """The same graph with its receivers written out, for the general segment path."""
+    num_nodes = graph.nodes["atomic_number"].shape[0]
+    slots = graph.senders.shape[0] // num_nodes
+    return graph._replace(receivers=jnp.repeat(jnp.arange(num_nodes, dtype=jnp.int32), slots))
+
+
+@dataclass(frozen=True)
+class Neighborhoods:
+    """Moves features between nodes [N, …] and edges, whatever the graph's layout.
+
+    Edge features have leading axes [N, K] when the graph has `receivers=None` (then everything
+    about receivers is a broadcast or a sum over an axis, not a scatter), else [E].
+    """
+
+    senders: jax.Array
+    receivers: jax.Array | None
+    num_nodes: int
+
+    @classmethod
+    def of(cls, graph: jraph.GraphsTuple) -> "Neighborhoods":
+        """The neighbourhoods of all nodes of `graph`."""
+        num_nodes = graph.nodes["atomic_number"].shape[0]
+        view = cls(graph.senders, graph.receivers, num_nodes)
+        return cls(view.edges(graph.senders), graph.receivers, num_nodes)
+
+    def edges(self, flat: jax.Array) -> jax.Array:
+        """A per-edge array [E, …] in this layout's leading axes."""
+        if self.receivers is not None:
+            return flat
+        return flat.reshape(self.num_nodes, -1, *flat.shape[1:])
+
+    def to_receivers(self, nodes: jax.Array) -> jax.Array:
+        """Each edge's receiving node's features (broadcastable against edge features)."""
+        return nodes[:, None] if self.receivers is None else nodes[self.receivers]
+
+    def to_senders(self, nodes: jax.Array) -> jax.Array:
+        """Each edge's sending node's features."""
+        return nodes[self.senders]
+
+    def sum(self, edges: jax.Array) -> jax.Array:
+        """Sum over the edges that each node receives: [N, …]."""
+        if self.receivers is None:
+            return edges.sum(axis=1)
+        return jax.ops.segment_sum(edges, self.receivers, self.num_nodes)
+
+    def softmax(self, logits: jax.Array, multiplicity: jax.Array) -> jax.Array:
+        """Share of each edge among those its node receives, summed over its multiplicity.
+
+        `logits` [edges, H], `multiplicity` [edges] ≥ 0. An edge that stands for m equal bonds has m
+        times the share of one; an unused slot has none. A node without edges gets zeros.
+        """
+        if self.receivers is None:
+            highest = logits.max(axis=1)
+        else:
+            highest = jax.ops.segment_max(logits, self.receivers, self.num_nodes)
+        highest = jax.lax.stop_gradient(highest)
+        weights = multiplicity[..., None] * jnp.exp(logits - self.to_receivers(highest))
+        # Nodes without edges have a sum of 0; the smallest share that counts is far above 1e-16.
+        return weights / (self.to_receivers(self.sum(weights)) + 1e-16)

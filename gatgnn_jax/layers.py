@@ -1,0 +1,138 @@
+"""Graph attention layers: the augmented one of the paper (AGAT) and the original (GAT)."""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from gatgnn_jax.batch_norm import BatchNorm
+from gatgnn_jax.graphs import Neighborhoods
+from gatgnn_jax.ops import glorot_uniform, softplus
+
+
+class AGATLayer(nnx.Module):
+    """Augmented graph attention (eq. 1-3): attention over neighbours and the bonds to them.
+
+    For each edge and head, with ‖ for concatenation (eq. 3 puts the bond into both ends):
+
+        h_i = softplus([x_i ‖ e_ij] W)        h_j = softplus([x_j ‖ e_ij] W)
+        α   = softmax_j(softplus(BatchNorm(softplus([h_i ‖ h_j] · a))))
+        x_i ← softplus(BatchNorm(mean over heads of Σ_j α h_j + b))
+
+    `[x ‖ e] W` is computed as `x W_node + e W_edge`, so that the node part costs one row a node and
+    not one an edge.
+    """
+
+    def __init__(self, neurons: int, heads: int, *, rngs: nnx.Rngs):
+        self.heads = heads
+        shape = (2 * neurons, heads * neurons)
+        self.kernel = nnx.Param(glorot_uniform(rngs.params(), shape))
+        self.attention = nnx.Param(glorot_uniform(rngs.params(), (heads, 2 * neurons)))
+        self.bias = nnx.Param(jnp.zeros(neurons))
+        self.attention_norm = BatchNorm(heads)
+        self.norm = BatchNorm(neurons)
+
+    def __call__(
+        self,
+        x: jax.Array,
+        e: jax.Array,
+        neighborhoods: Neighborhoods,
+        node_weight: jax.Array,
+        edge_weight: jax.Array,
+        *,
+        train: bool,
+        axis_name: str | None = None,
+    ) -> tuple[jax.Array, jax.Array]:
+        """One round of attention.
+
+        Args:
+            x: node features [N, F].
+            e: bond features [edges, F].
+            neighborhoods: where the edges start and end.
+            node_weight: multiplicity of each node [N], 0 for padding.
+            edge_weight: multiplicity of each edge [edges], 0 for an unused slot.
+            train: use the batch's statistics and update the running ones.
+            axis_name: devices' axis over which batch statistics are summed.
+
+        Returns:
+            New node features [N, F] and the attention α of each edge and head [edges, H], which
+            sums to 1 over the bonds of a node.
+        """
+        heads_shape = (self.heads, x.shape[-1])
+        node_kernel, edge_kernel = jnp.split(self.kernel[...], 2)
+        projected = (x @ node_kernel).reshape(-1, *heads_shape)
+        bond = (e @ edge_kernel).reshape(*e.shape[:-1], *heads_shape)
+        # [edges, H, F] throughout: a reshape inside the fused arithmetic costs ten times its price.
+        centre = softplus(neighborhoods.to_receivers(projected) + bond)
+        neighbour = softplus(neighborhoods.to_senders(projected) + bond)
+
+        centre_attention, neighbour_attention = jnp.split(self.attention[...], 2, axis=1)
+        logits = softplus(_dot(centre, centre_attention) + _dot(neighbour, neighbour_attention))
+        weight = edge_weight * neighborhoods.to_receivers(node_weight)
+        logits = self.attention_norm(logits, weight, train=train, axis_name=axis_name)
+        attention = neighborhoods.softmax(softplus(logits), edge_weight)
+
+        message = neighborhoods.sum(attention[..., None] * neighbour).mean(axis=-2)
+        x = self.norm(message + self.bias[...], node_weight, train=train, axis_name=axis_name)
+        return softplus(x), attention
+
+
+class GATLayer(nnx.Module):
+    """The original graph attention (Veličković et al. 2018; eq. 1-2), Table 4's baseline.
+
+        α_ij = softmax_j(leaky_relu([W x_i ‖ W x_j] · a))     over the neighbours and i itself
+        x_i  ← sigmoid(mean over heads of Σ_j α_ij W x_j + b)
+
+    It sees which atoms are neighbours, but not how far away they are.
+    """
+
+    def __init__(self, neurons: int, heads: int, *, rngs: nnx.Rngs):
+        self.heads = heads
+        self.kernel = nnx.Param(glorot_uniform(rngs.params(), (neurons, heads * neurons)))
+        self.attention = nnx.Param(glorot_uniform(rngs.params(), (heads, 2 * neurons)))
+        self.bias = nnx.Param(jnp.zeros(neurons))
+
+    def __call__(
+        self,
+        x: jax.Array,
+        e: jax.Array | None,
+        neighborhoods: Neighborhoods,
+        node_weight: jax.Array,
+        edge_weight: jax.Array,
+        *,
+        train: bool,
+        axis_name: str | None = None,
+    ) -> tuple[jax.Array, jax.Array]:
+        """As `AGATLayer.__call__`; `e` is not used, and α leaves out the share of i itself."""
+        projected = (x @ self.kernel[...]).reshape(-1, self.heads, x.shape[-1])
+        centre_attention, neighbour_attention = jnp.split(self.attention[...], 2, axis=1)
+        centre = (projected * centre_attention).sum(-1)
+        neighbour = (projected * neighbour_attention).sum(-1)
+
+        def score(logits: jax.Array) -> jax.Array:
+            return jnp.exp(nnx.leaky_relu(logits, 0.2) - highest)
+
+        # One bound for all logits of a head: the softmax does not change, nothing overflows.
+        highest = nnx.leaky_relu(centre.max(0) + neighbour.max(0), 0.2)
+        highest = jax.lax.stop_gradient(highest)
+        own = score(centre + neighbour)
+        share = edge_weight[..., None] * score(
+            neighborhoods.to_receivers(centre) + neighborhoods.to_senders(neighbour)
+        )
+        total = own + neighborhoods.sum(share)
+        attention = share / neighborhoods.to_receivers(total)
+
+        message = neighborhoods.sum(attention[..., None] * neighborhoods.to_senders(projected))
+        message += (own / total)[..., None] * projected
+        return jax.nn.sigmoid(message.mean(axis=-2) + self.bias[...]), attention
+
+
+def _dot(x: jax.Array, weights: jax.Array) -> jax.Array:
+    """Each head's dot product, [edges, H, F] · [H, F] → [edges, H].
+
+    As one matmul with a block-diagonal matrix: on a CPU a batched product over so small an axis is
+    several times slower.
+    """
+    heads, features = weights.shape
+    blocks = weights[:, :, None] * jnp.eye(heads, dtype=weights.dtype)[:, None]
+    flat = x.reshape(*x.shape[:-2], heads * features)
+    return flat @ blocks.reshape(heads * features, heads)

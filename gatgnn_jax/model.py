@@ -1,0 +1,163 @@
+"""GATGNN (Louis et al. 2020): embed → attention layers → global attention → readout."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import jraph
+import numpy as np
+from flax import nnx
+
+from data_prep.clusters import N_CLUSTER
+from data_prep.config import GraphConfig
+from data_prep.elements import COMPOSITION_SIZE, element_features
+from gatgnn_jax.config import ModelConfig
+from gatgnn_jax.global_attention import (
+    Atoms,
+    ClusterAttention,
+    CompositionAttention,
+    LearnableClusterAttention,
+    linear,
+)
+from gatgnn_jax.graphs import Neighborhoods
+from gatgnn_jax.layers import AGATLayer, GATLayer
+from gatgnn_jax.ops import softplus
+
+LAYERS = {"gatgnn": AGATLayer, "gat": GATLayer}
+
+
+class Output(NamedTuple):
+    """What the model says about a batch.
+
+    Attributes:
+        prediction: [G, outputs]: a regression's value, a classification's logits; padding too.
+        atom_attention: [A]: each atom's weight; sums to 1 over a crystal (1 each without global
+            attention).
+        crystal_vector: [G, F]: the weighted sum of the atoms' features.
+        edge_attention: for each layer, α of each edge and head.
+    """
+
+    prediction: jax.Array
+    atom_attention: jax.Array
+    crystal_vector: jax.Array
+    edge_attention: tuple[jax.Array, ...]
+
+
+class GATGNN(nnx.Module):
+    """The network of Figure 1, for any number of layers, heads, neurons and outputs."""
+
+    def __init__(
+        self, config: ModelConfig, graph: GraphConfig, num_outputs: int, *, rngs: nnx.Rngs
+    ):
+        """`num_outputs` counts one for a regression and one for each class of a classification."""
+        neurons = config.neurons
+        self.gaussian_centers = tuple(graph.gaussian_centers.tolist())
+        self.gaussian_step = graph.gaussian_step
+
+        self.embed_atom = linear(element_features().shape[1], neurons, rngs)
+        if config.model == "gatgnn":
+            self.embed_bond = linear(len(self.gaussian_centers), neurons, rngs)
+        self.layers = nnx.List(
+            [LAYERS[config.model](neurons, config.heads, rngs=rngs) for _ in range(config.num_layers)]
+        )
+        self.global_attention = _global_attention(config, rngs)
+        if config.concat_composition:
+            self.embed_composition = linear(COMPOSITION_SIZE, neurons, rngs)
+        widths = [neurons * (2 if config.concat_composition else 1)]
+        widths += [neurons] * config.hidden_layers
+        self.hidden = nnx.List(
+            [linear(a, b, rngs) for a, b in zip(widths, widths[1:], strict=False)]
+        )
+        self.out = linear(widths[-1], num_outputs, rngs)
+
+    def __call__(
+        self,
+        graph: jraph.GraphsTuple,
+        *,
+        train: bool = False,
+        key: jax.Array | None = None,
+        axis_name: str | None = None,
+    ) -> Output:
+        """Predict every crystal of a batch (laid out as in `gatgnn_jax.graphs`).
+
+        Args:
+            graph: the batch.
+            train: batch statistics instead of running ones.
+            key: for random clusters; in evaluation a fixed key makes predictions repeatable.
+            axis_name: devices' axis over which batch statistics are summed.
+        """
+        neighborhoods = Neighborhoods.of(graph)
+        node_weight = graph.nodes["multiplicity"]
+        edge_weight = neighborhoods.edges(graph.edges["multiplicity"])
+
+        # Every element's embedding, then a look-up: 101 rows of the matmul instead of one a node.
+        x = self.embed_atom(jnp.asarray(element_features()))[graph.nodes["atomic_number"]]
+        e = None
+        if hasattr(self, "embed_bond"):
+            e = self.embed_bond(self._expand(neighborhoods.edges(graph.edges["distance"])))
+            e = nnx.leaky_relu(e, 0.2)
+        edge_attention = []
+        for layer in self.layers:
+            x, attention = layer(
+                x, e, neighborhoods, node_weight, edge_weight, train=train, axis_name=axis_name
+            )
+            edge_attention.append(attention)
+
+        atoms = self._atoms(graph, train)
+        x = x[graph.globals["atom_node"]]
+        if self.global_attention is None:
+            weight = jnp.ones(x.shape[0])
+        else:
+            weight = atoms.softmax(self.global_attention(x, atoms, key))
+        crystal_vector = atoms.sum(weight[:, None] * x)
+
+        y = crystal_vector
+        if hasattr(self, "embed_composition"):
+            composition = nnx.leaky_relu(self.embed_composition(atoms.composition), 0.2)
+            y = jnp.concatenate([y, composition], -1)
+        for layer in self.hidden:
+            y = softplus(layer(y))
+        return Output(self.out(y), weight, crystal_vector, tuple(edge_attention))
+
+    def _expand(self, distance: jax.Array) -> jax.Array:
+        """Gaussian expansion `exp(-(d - centre)² / step²)` of distances in Å: […, centres]."""
+        centers = jnp.asarray(self.gaussian_centers, distance.dtype)
+        return jnp.exp(-jnp.square((distance[..., None] - centers) / self.gaussian_step))
+
+    def _atoms(self, graph: jraph.GraphsTuple, train: bool) -> Atoms:
+        num_crystals = graph.n_node.shape[0]
+        crystal = graph.globals["atom_graph"]
+        element = graph.nodes["atomic_number"][graph.globals["atom_node"]]
+        # Element Z at Z - 1; padding (Z = 0) lands in the padding graph and is never read.
+        slot = crystal * COMPOSITION_SIZE + jnp.maximum(element, 1) - 1
+        count = jax.ops.segment_sum(
+            jnp.ones(slot.shape[0]), slot, num_crystals * COMPOSITION_SIZE
+        ).reshape(num_crystals, COMPOSITION_SIZE)
+        return Atoms(
+            crystal=crystal,
+            index=graph.globals["atom_number" if train else "atom_index"],
+            cluster=graph.globals["cluster"],
+            composition=count / jnp.maximum(count.sum(1, keepdims=True), 1),
+            num_crystals=num_crystals,
+            num_clusters=N_CLUSTER,
+        )
+
+
+def _global_attention(
+    config: ModelConfig, rngs: nnx.Rngs
+) -> CompositionAttention | ClusterAttention | LearnableClusterAttention | None:
+    match config.global_attention:
+        case "composition":
+            return CompositionAttention(config.neurons, COMPOSITION_SIZE, rngs=rngs)
+        case "cluster-fixed" | "cluster-random":
+            is_random = config.global_attention == "cluster-random"
+            return ClusterAttention(config.neurons, random=is_random, rngs=rngs)
+        case "cluster-learnable":
+            return LearnableClusterAttention(config.neurons, N_CLUSTER, rngs=rngs)
+        case "none":
+            return None
+
+
+def parameter_count(model: nnx.Module) -> int:
+    """How many trainable numbers the model has."""
+    return sum(np.size(p) for p in jax.tree.leaves(nnx.state(model, nnx.Param)))
