@@ -1,20 +1,25 @@
 """Many crystals to graphs, on all cores, in order."""
 
 import itertools
+import math
 import os
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
+
+from threadpoolctl import threadpool_limits
 
 from data_prep.config import GraphConfig
 from data_prep.errors import BadCrystal
 from data_prep.graph import CrystalGraph, build_graph
 from data_prep.sources import Item, Record, iter_items, read_item
 
-SMALL = 1024
-"""Up to this many crystals (about a second's work) are not worth starting processes for."""
+HEAD_START = 2.0
+"""Seconds to work alone before other processes are started, which takes about as long."""
 
-CHUNK = 64
+BATCH = 64
+"""Crystals a process gets at a time."""
 
 
 class Featurized(NamedTuple):
@@ -32,25 +37,30 @@ def featurize(
     Args:
         items: a stream of crystals.
         config: the graph settings.
-        workers: processes to use; all cores by default. 1, or few items: this process alone.
+        workers: processes to use; all cores by default. Small jobs stay in this process.
     """
     workers = workers or available_cores()
     items = iter(items)
-    head = list(itertools.islice(items, SMALL + 1))
-    everything = itertools.chain(head, items)
-    if workers == 1 or len(head) <= SMALL:
-        yield from (_featurize_one(item, config) for item in everything)
-        return
+    alone_until = time.monotonic() + (HEAD_START if workers > 1 else math.inf)
+    batches = iter(lambda: list(itertools.islice(items, BATCH)), [])
+    while time.monotonic() < alone_until:
+        batch = next(batches, None)
+        if batch is None:
+            return
+        yield from _featurize_batch(batch, config)
     # Imported where needed: small jobs do without.
     from joblib import Parallel, delayed
+    from joblib.externals.loky import get_reusable_executor
 
     # joblib's own processes: they are started afresh rather than forked (JAX may have threads
-    # running in this one), do not import the program that was run, and keep to a fair share of
-    # the cores in their linear algebra.
+    # running in this one) and do not import the program that was run.
     run = Parallel(n_jobs=workers, return_as="generator")
-    chunks = (delayed(_featurize_chunk)(chunk, config) for chunk in _batched(everything, CHUNK))
-    for results in run(chunks):
-        yield from results
+    try:
+        for results in run(delayed(_featurize_batch)(batch, config) for batch in batches):
+            yield from results
+    finally:
+        # They would wait for more work for minutes, beside the training that follows.
+        get_reusable_executor().shutdown(wait=True, kill_workers=True)
 
 
 def iter_graphs(
@@ -70,8 +80,9 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _featurize_chunk(items: list[Item], config: GraphConfig) -> list[Featurized]:
-    return [_featurize_one(item, config) for item in items]
+def _featurize_batch(items: list[Item], config: GraphConfig) -> list[Featurized]:
+    with threadpool_limits(1):  # the matrices are small: more threads only get in the way
+        return [_featurize_one(item, config) for item in items]
 
 
 def _featurize_one(item: Item, config: GraphConfig) -> Featurized:
@@ -84,8 +95,3 @@ def _featurize_one(item: Item, config: GraphConfig) -> Featurized:
         return Featurized(record, build_graph(structure, config))
     except BadCrystal as error:
         return Featurized(record, error)
-
-
-def _batched(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
-    while batch := list(itertools.islice(items, size)):
-        yield batch

@@ -6,6 +6,7 @@ so that the expensive part can be done by many processes (``read_item``).
 
 import csv
 import gzip
+import itertools
 import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -112,18 +113,9 @@ def iter_items(paths: Iterable[Path]) -> Iterator[Item]:
     Raises:
         UserError: a path that does not exist, or a folder without structure files.
     """
-    for path in paths:
-        if path.is_dir():
-            files = sorted(file for file in path.iterdir() if is_structure_file(file))
-            if not files:
-                raise UserError(f"{path} holds no structure files (.cif, .vasp, .poscar, POSCAR*)")
-            yield from (Record(structure_id(file), file) for file in files)
-        elif path.name.endswith(JSON_LINES_SUFFIXES + JSON_SUFFIXES):
-            yield from open_source(path).items()
-        elif path.exists():
-            yield Record(structure_id(path), path)
-        else:
-            raise UserError(f"{path} does not exist: check the path")
+    # All paths are looked at before the first crystal comes, so that a slip shows at once.
+    sources = [_structures_at(Path(path)) for path in paths]
+    return itertools.chain.from_iterable(source.items() for source in sources)
 
 
 def iter_structures(paths: Iterable[Path]) -> Iterator[tuple[str, Structure | BadCrystal]]:
@@ -135,6 +127,19 @@ def iter_structures(paths: Iterable[Path]) -> Iterator[tuple[str, Structure | Ba
     for item in iter_items(paths):
         record, structure = read_item(item)
         yield record.id, structure
+
+
+def _structures_at(path: Path) -> Source:
+    if not path.exists():
+        raise UserError(f"{path} does not exist: check the path")
+    if path.is_file() and path.name.endswith(JSON_LINES_SUFFIXES + JSON_SUFFIXES):
+        return open_source(path)
+    files = [path]
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if is_structure_file(file))
+    if not files:
+        raise UserError(f"{path} holds no structure files (.cif, .vasp, .poscar, POSCAR*)")
+    return Source(lambda: (Record(structure_id(file), file) for file in files), len(files))
 
 
 def _structure_of(record: Record) -> Structure:

@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 from pymatgen.core import Composition, Structure
 from pymatgen.io.cif import CifParser
-from pymatgen.io.vasp import Poscar
-from pymatgen.io.vasp.inputs import BadPoscarWarning
 
 from data_prep.elements import MAX_ATOMIC_NUMBER
 from data_prep.errors import BadCrystal
@@ -94,6 +92,9 @@ def structure_from_poscar(text: str) -> Structure:
     Raises:
         BadCrystal: nothing to parse, or a file without element names.
     """
+    # Imported where needed: half a second that most runs can do without.
+    from pymatgen.io.vasp.inputs import BadPoscarWarning, Poscar
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
