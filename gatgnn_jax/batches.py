@@ -1,13 +1,13 @@
 """Batches of fixed shape: which crystals go together, and how they are gathered on the device.
 
-The whole dataset lies on the device as flat arrays (`DeviceData`, 9 bytes an edge); a batch is a
-row of crystal numbers, and `gather_batch` turns it into a padded `jraph.GraphsTuple` inside the
-jitted step. So an epoch is one array of numbers [steps, crystals a batch], and nothing but that
-goes from the host to the device.
+The whole dataset lies on the device as flat arrays (`CrystalArrays`, about 10 bytes an edge); a
+batch is a row of crystal numbers, and `gather_batch` turns it into a padded `jraph.GraphsTuple`
+inside the jitted step. So an epoch is one array of numbers, and nothing but that goes from the host
+to the device.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,175 +16,284 @@ import numpy as np
 
 from data_prep.dataset import GraphDataset
 
+Array = Any
+"""numpy on the host, jax.Array on the device"""
 
-class DeviceData(NamedTuple):
-    """A `GraphDataset` on the device: C crystals, N nodes, K edge slots a node, A atoms."""
+BOND_GRID = 1e-6
+"""Å: distances of a crystal within this grid are one bond; float32 resolves no more at 8 Å."""
 
-    n_node: jax.Array
-    """int32 [C]"""
-    n_atom: jax.Array
-    """int32 [C]"""
-    node_start: jax.Array
-    """int32 [C]: each crystal's first node"""
-    atom_start: jax.Array
-    """int32 [C]: each crystal's first atom"""
-    atomic_number: jax.Array
+DENSE_SHARE = 0.8
+"""Edges are laid out as K slots a node where at least this share of the slots is used."""
+
+
+class Rows(NamedTuple):
+    """How many rows of something each crystal has, and where they start: int32 [C] each."""
+
+    count: Array
+    start: Array
+
+
+class CrystalArrays(NamedTuple):
+    """C crystals with N nodes, E edges, B bonds and A atoms; indices count within the crystal."""
+
+    node: Rows
+    edge: Rows
+    bond: Rows
+    atom: Rows
+    atomic_number: Array
     """uint8 [N]"""
-    multiplicity: jax.Array
+    multiplicity: Array
     """uint16 [N]"""
-    sender: jax.Array
-    """int32 [N, K], counted within the crystal"""
-    distance: jax.Array
-    """float32 [N, K], Å"""
-    edge_multiplicity: jax.Array
-    """uint8 [N, K], 0 for an unused slot"""
-    atom_node: jax.Array
-    """int32 [A], counted within the crystal"""
-    cluster: jax.Array
+    sender: Array
+    """int32 [E]: node"""
+    receiver: Array | None
+    """int32 [E]: node; None if every node has the same number of edges, one node after another"""
+    edge_bond: Array
+    """int32 [E]: bond"""
+    edge_multiplicity: Array
+    """uint8 [E], 0 for an unused slot"""
+    bond_distance: Array
+    """float32 [B], Å"""
+    atom_node: Array
+    """int32 [A]: node"""
+    cluster: Array
     """uint8 [A]"""
-    target: jax.Array
+    target: Array
     """float32 [C, T], transformed, NaN where missing"""
 
 
 class BatchShape(NamedTuple):
-    """The fixed sizes of a batch: crystals (without the padding graph), nodes, atoms."""
+    """The fixed sizes of a batch: crystals (without the padding graph) and rows of all kinds."""
 
     crystals: int
     nodes: int
+    edges: int
+    bonds: int
     atoms: int
 
 
-def to_device(dataset: GraphDataset, target: np.ndarray) -> DeviceData:
-    """Put a dataset with its targets [C, T] on the default device."""
-    return DeviceData(
-        n_node=jnp.asarray(dataset.n_node),
-        n_atom=jnp.asarray(dataset.n_atom),
-        node_start=jnp.asarray(dataset.node_offset[:-1].astype(np.int32)),
-        atom_start=jnp.asarray(dataset.atom_offset[:-1].astype(np.int32)),
-        atomic_number=jnp.asarray(dataset.node_atomic_number),
-        multiplicity=jnp.asarray(dataset.node_multiplicity),
-        sender=jnp.asarray(dataset.edge_sender),
-        distance=jnp.asarray(dataset.edge_distance),
-        edge_multiplicity=jnp.asarray(dataset.edge_multiplicity),
-        atom_node=jnp.asarray(dataset.atom_node),
-        cluster=jnp.asarray(dataset.atom_cluster),
-        target=jnp.asarray(target, jnp.float32),
+def crystal_arrays(dataset: GraphDataset, target: np.ndarray) -> CrystalArrays:
+    """A dataset and its transformed targets [C, T] as flat arrays on the host.
+
+    Where most of a dataset's K slots a node are used they are kept, so that sums over a node's
+    edges are sums over an axis; else (merged edges, small radii) only used slots are kept.
+    """
+    used = np.asarray(dataset.edge_multiplicity) > 0
+    slots = used.shape[1]
+    crystal = np.repeat(np.arange(len(dataset)), dataset.n_node)
+    is_dense = used.mean() >= DENSE_SHARE
+    keep = np.ones_like(used) if is_dense else used
+
+    per_node = keep.sum(1)
+    edge_crystal = np.repeat(crystal, per_node)
+    local = np.arange(len(crystal)) - dataset.node_offset[:-1][crystal]
+    distance = np.asarray(dataset.edge_distance)[keep]
+    bond_rows, bond_distance, edge_bond = _bonds(edge_crystal, distance, len(dataset))
+    return CrystalArrays(
+        node=_rows(dataset.n_node),
+        edge=_rows(np.bincount(crystal, per_node, len(dataset))),
+        bond=bond_rows,
+        atom=_rows(dataset.n_atom),
+        atomic_number=np.asarray(dataset.node_atomic_number),
+        multiplicity=np.asarray(dataset.node_multiplicity),
+        # Unused slots name their own node, not all the same one: the gradient of a look-up is a
+        # sum, and sums of many rows into one are slow.
+        sender=np.where(used, dataset.edge_sender, local[:, None])[keep].astype(np.int32),
+        receiver=None if is_dense else np.repeat(local, per_node).astype(np.int32),
+        edge_bond=edge_bond,
+        edge_multiplicity=np.asarray(dataset.edge_multiplicity)[keep],
+        bond_distance=bond_distance,
+        atom_node=np.asarray(dataset.atom_node),
+        cluster=np.asarray(dataset.atom_cluster),
+        target=np.asarray(target, np.float32),
     )
 
 
-def gather_batch(data: DeviceData, crystals: jax.Array, shape: BatchShape) -> jraph.GraphsTuple:
+def _rows(count: np.ndarray) -> Rows:
+    count = np.asarray(count, np.int32)
+    return Rows(count, (np.cumsum(count) - count).astype(np.int32))
+
+
+def _bonds(
+    crystal: np.ndarray, distance: np.ndarray, num_crystals: int
+) -> tuple[Rows, np.ndarray, np.ndarray]:
+    """The different distances of each crystal, and for each edge [E] which it has."""
+    order = np.lexsort((distance, crystal))
+    crystal, distance = crystal[order], distance[order]
+    cell = np.rint(distance.astype(np.float64) / BOND_GRID)
+    is_new = np.ones(len(order), bool)
+    is_new[1:] = (np.diff(crystal) != 0) | (np.diff(cell) != 0)
+    rows = _rows(np.bincount(crystal[is_new], minlength=num_crystals))
+    edge_bond = np.empty(len(order), np.int32)
+    edge_bond[order] = np.cumsum(is_new) - 1 - rows.start[crystal]
+    return rows, distance[is_new], edge_bond
+
+
+def gather_batch(data: CrystalArrays, crystals: jax.Array, shape: BatchShape) -> jraph.GraphsTuple:
     """The crystals [B] int32 of a dataset (-1: none) as one padded graph.
 
     Pure and jittable: every size is fixed by `shape`. The caller sees to it that the crystals fit
-    (`batch_shape`).
+    (`BatchPlan`).
     """
-    present = crystals >= 0
-    rows = jnp.maximum(crystals, 0)
-    node_graph, node_local, n_node = _members(data.n_node[rows] * present, shape.nodes)
-    atom_graph, atom_local, _ = _members(data.n_atom[rows] * present, shape.atoms)
-    is_node = node_graph < shape.crystals
-    is_atom = atom_graph < shape.crystals
+    node = _Members.of(data.node, crystals, shape.nodes)
+    edge = _Members.of(data.edge, crystals, shape.edges)
+    bond = _Members.of(data.bond, crystals, shape.bonds)
+    atom = _Members.of(data.atom, crystals, shape.atoms)
+    present = jnp.append(crystals >= 0, False)
 
-    # Padding reads some crystal's rows too (rows is padded with 0) and is masked right after.
-    rows = jnp.append(rows, 0)
-    node = jnp.where(is_node, data.node_start[rows][node_graph] + node_local, 0)
-    atom = jnp.where(is_atom, data.atom_start[rows][atom_graph] + atom_local, 0)
-    first_node = jnp.cumsum(n_node) - n_node
+    def node_of(member: _Members, local: jax.Array) -> jax.Array:
+        """Crystal-wise node numbers as batch-wise ones; padding is spread over all nodes."""
+        spread = jnp.arange(member.row.shape[0], dtype=jnp.int32) % shape.nodes
+        return jnp.where(member.real, local[member.row] + node.first[member.graph], spread)
 
-    own = jnp.arange(shape.nodes, dtype=jnp.int32)
-    edge_multiplicity = data.edge_multiplicity[node] * is_node[:, None]
-    # Unused slots name their own node: all of them pointing at one node would make the gradient of
-    # the look-up a pile-up on one row.
-    sender = jnp.where(
-        edge_multiplicity > 0, data.sender[node] + first_node[node_graph][:, None], own[:, None]
-    )
+    bonds = data.edge_bond[edge.row] + bond.first[edge.graph]
     return jraph.GraphsTuple(
         nodes={
-            "atomic_number": data.atomic_number[node].astype(jnp.int32) * is_node,
-            "multiplicity": data.multiplicity[node].astype(jnp.float32) * is_node,
+            "atomic_number": data.atomic_number[node.row].astype(jnp.int32) * node.real,
+            "multiplicity": data.multiplicity[node.row].astype(jnp.float32) * node.real,
         },
         edges={
-            "distance": data.distance[node].reshape(-1),
-            "multiplicity": edge_multiplicity.astype(jnp.float32).reshape(-1),
-        },
-        senders=sender.reshape(-1),
-        receivers=None,
-        n_node=n_node,
-        n_edge=n_node * data.sender.shape[1],
-        globals={
-            "atom_node": jnp.where(
-                is_atom, data.atom_node[atom] + first_node[atom_graph], shape.nodes - 1
+            "bond": jnp.where(
+                edge.real, bonds, jnp.arange(shape.edges, dtype=jnp.int32) % shape.bonds
             ),
-            "atom_graph": atom_graph,
-            "atom_index": atom_local,
-            "atom_number": atom,
-            "cluster": data.cluster[atom].astype(jnp.int32),
+            "multiplicity": data.edge_multiplicity[edge.row].astype(jnp.float32) * edge.real,
+        },
+        senders=node_of(edge, data.sender),
+        receivers=None if data.receiver is None else node_of(edge, data.receiver),
+        n_node=node.count,
+        n_edge=edge.count,
+        globals={
+            "bond_distance": data.bond_distance[bond.row],
+            "atom_node": node_of(atom, data.atom_node),
+            "atom_graph": atom.graph,
+            "atom_index": atom.local,
+            "atom_number": atom.row,
+            "cluster": data.cluster[atom.row].astype(jnp.int32),
             "target": jnp.where(
-                jnp.append(present, False)[:, None], data.target[rows], jnp.nan
+                present[:, None], data.target[jnp.maximum(jnp.append(crystals, -1), 0)], jnp.nan
             ),
         },
     )
 
 
-def _members(count: jax.Array, total: int) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """For each of `total` rows its graph and its number within it; and the sizes of all graphs.
+class _Members(NamedTuple):
+    """Where a batch's rows of one kind come from; the padding graph takes what is left over."""
 
-    `count` [B] are the sizes of the crystals; the padding graph B takes what is left.
+    row: jax.Array
+    """the row of the dataset; padding reads row 0, and is masked or never read"""
+    graph: jax.Array
+    """the graph the row belongs to"""
+    local: jax.Array
+    """its number within that graph"""
+    real: jax.Array
+    """whether it is no padding"""
+    count: jax.Array
+    """rows of each graph [G]"""
+    first: jax.Array
+    """each graph's first row in the batch [G]"""
+
+    @classmethod
+    def of(cls, rows: Rows, crystals: jax.Array, total: int) -> "_Members":
+        present = crystals >= 0
+        count = rows.count[crystals] * present
+        count = jnp.append(count, total - count.sum())
+        first = jnp.cumsum(count) - count
+        graphs = jnp.arange(count.shape[0], dtype=jnp.int32)
+        graph = jnp.repeat(graphs, count, total_repeat_length=total)
+        local = jnp.arange(total, dtype=jnp.int32) - first[graph]
+        real = graph < crystals.shape[0]
+        start = jnp.append(rows.start[crystals], 0)
+        return cls(jnp.where(real, start[graph] + local, 0), graph, local, real, count, first)
+
+
+class BatchPlan:
+    """Deals crystals into batches that all fit one shape.
+
+    Crystals are sorted by size, and each stratum, as many neighbours in that order as there are
+    batches, is spread over the batches. So every batch is a draw from the same distribution of
+    sizes, and little of it is padding: the largest batch there can be takes the largest crystal of
+    every stratum, and as strata follow each other in size, that is at most about one largest
+    crystal above the mean.
     """
-    count = jnp.append(count, total - count.sum())
-    graphs = jnp.arange(count.shape[0], dtype=jnp.int32)
-    graph = jnp.repeat(graphs, count, total_repeat_length=total)
-    start = jnp.cumsum(count) - count
-    return graph, jnp.arange(total, dtype=jnp.int32) - start[graph], count
+
+    def __init__(
+        self,
+        data: CrystalArrays,
+        subsets: Sequence[np.ndarray],
+        batch_size: int,
+        devices: int = 1,
+        max_steps: int = 32,
+    ):
+        """Plan for the subsets (crystal numbers) of a dataset.
+
+        Args:
+            data: the crystals.
+            subsets: every subset that will be dealt.
+            batch_size: crystals a step at most, over all devices.
+            devices: each gets an equal share of every batch.
+            max_steps: an epoch's steps are a multiple of parts no longer than this, so that one
+                compiled program of that many steps runs them all.
+        """
+        self.sizes = [
+            np.asarray(rows.count) for rows in (data.node, data.edge, data.bond, data.atom)
+        ]
+        self.devices = devices
+        self.batch_size = -(-batch_size // devices)
+        self.max_steps = max_steps
+        strata = [self._strata(subset) for subset in subsets]
+
+        def bound(sizes: np.ndarray) -> int:
+            largest = max((sizes[s] * (s >= 0)).max(axis=1).sum() for s in strata)
+            return int(largest)
+
+        nodes, edges, bonds, atoms = map(bound, self.sizes)
+        if data.receiver is None:
+            edges = nodes * (len(data.sender) // len(data.atomic_number))
+        self.shape = BatchShape(max(map(len, strata)), nodes, edges, bonds, atoms)
+        """of the part of a batch that one device gets"""
+
+    def deal(self, subset: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
+        """Crystal numbers [parts, steps, devices * crystals] int32, -1 for none.
+
+        Every crystal is dealt once, within its stratum at random if there is an `rng`; batches
+        differ by one crystal at most.
+        """
+        strata = self._strata(subset)
+        if rng is not None:
+            strata = rng.permuted(strata, axis=1)
+        batches = np.full((strata.shape[1], self.shape.crystals), -1, np.int32)
+        batches[:, : len(strata)] = strata.T
+        batches = batches.reshape(-1, self.devices * self.shape.crystals)
+        return batches.reshape(self._parts(subset), -1, batches.shape[1])
+
+    def padding_share(self, subset: np.ndarray) -> float:
+        """The share of a batch's edge rows that are padding when `subset` is dealt."""
+        edges = self.sizes[1]
+        batches = self._strata(subset).shape[1]
+        return float(1 - edges[subset].sum() / (batches * self.shape.edges))
+
+    def _parts(self, subset: np.ndarray) -> int:
+        steps = -(-len(subset) // (self.batch_size * self.devices))
+        return -(-steps // self.max_steps)
+
+    def _strata(self, subset: np.ndarray) -> np.ndarray:
+        """The subset by falling size, cut into rows of one crystal a batch: [strata, batches]."""
+        multiple = self._parts(subset) * self.devices
+        batches = -(-len(subset) // (self.batch_size * multiple)) * multiple
+        # Edges decide a batch's cost; among equals the rest is spread evenly as well.
+        node, edge, bond, atom = (sizes[subset] for sizes in self.sizes)
+        order = np.lexsort((subset, atom, bond, node, edge))[::-1]
+        padded = np.full(-(-len(subset) // batches) * batches, -1, np.int32)
+        padded[: len(subset)] = subset[order]
+        return padded.reshape(-1, batches)
 
 
-def epoch_batches(
-    dataset: GraphDataset,
-    subset: np.ndarray,
-    batch_size: int,
-    rng: np.random.Generator | None = None,
-    parts: int = 1,
-) -> np.ndarray:
-    """Deal a subset of crystals into batches: int32 [batches, crystals a batch], -1 for none.
+def in_dataset_order(values: np.ndarray, batches: np.ndarray, num_crystals: int) -> np.ndarray:
+    """Batched rows [parts, steps, B, …] → one float32 row for each crystal of the dataset [C, …].
 
-    Every crystal is dealt once. Crystals are sorted by size and each stratum, as many neighbours in
-    that order as there are batches, is spread over the batches: at random with an `rng`. So every
-    batch is a random draw from the same distribution of sizes, and little of it is padding. The
-    number of batches is a multiple of `parts`; they differ by one crystal at most.
+    Crystals that are in no batch get NaN.
     """
-    strata = _strata(dataset, subset, batch_size, parts)
-    if rng is not None:
-        strata = rng.permuted(strata, axis=1)
-    return np.ascontiguousarray(strata.T)
-
-
-def batch_shape(
-    dataset: GraphDataset, subsets: Sequence[np.ndarray], batch_size: int, parts: int = 1
-) -> BatchShape:
-    """A shape that every deal (`epoch_batches`) of each of the `subsets` fits into.
-
-    The largest batch there can be takes the largest crystal of every stratum. As strata follow each
-    other in size, that is at most about one largest crystal above the mean.
-    """
-    shapes = []
-    for subset in subsets:
-        strata = _strata(dataset, subset, batch_size, parts)
-        nodes, atoms = (
-            int((sizes[strata] * (strata >= 0)).max(axis=1).sum())
-            for sizes in (dataset.n_node, dataset.n_atom)
-        )
-        # At least one row of padding, for the look-ups of padding to point at.
-        shapes.append((len(strata), nodes + 1, atoms + 1))
-    return BatchShape(*map(max, zip(*shapes, strict=True)))
-
-
-def _strata(
-    dataset: GraphDataset, subset: np.ndarray, batch_size: int, parts: int
-) -> np.ndarray:
-    """The subset by falling size, cut into rows of one crystal a batch: [strata, batches]."""
-    num_batches = -(-len(subset) // (batch_size * parts)) * parts
-    # Nodes decide a batch's cost; among equals atoms are spread evenly as well.
-    order = np.lexsort((subset, dataset.n_atom[subset], dataset.n_node[subset]))[::-1]
-    padded = np.full(-(-len(subset) // num_batches) * num_batches, -1, np.int32)
-    padded[: len(subset)] = subset[order]
-    return padded.reshape(-1, num_batches)
+    result = np.full((num_crystals, *values.shape[3:]), np.nan, np.float32)
+    present = batches >= 0
+    result[batches[present]] = values[present]
+    return result

@@ -1,17 +1,18 @@
 """How a batch of crystals is laid out as one `jraph.GraphsTuple`, and how layers move over it.
 
-Sizes: G graphs, N nodes, E edges, A atoms, K edge slots a node, T targets. The last graph is
-padding, as in jraph: it holds the nodes and atoms that fill the batch up to its fixed shape.
+Sizes: G graphs, N nodes, E edges, B bonds, A atoms, T targets. The last graph is padding, as in
+jraph: it holds the rows that fill the batch up to its fixed shape.
 
 | field                      | shape   | dtype   | meaning                                           |
 |----------------------------|---------|---------|---------------------------------------------------|
 | `nodes["atomic_number"]`   | [N]     | int32   | 1 to 100; 0 for padding                           |
 | `nodes["multiplicity"]`    | [N]     | float32 | atoms the node stands for; 0 for padding          |
-| `edges["distance"]`        | [E]     | float32 | Å                                                 |
-| `edges["multiplicity"]`    | [E]     | float32 | bonds the edge stands for; 0 for an unused slot   |
-| `senders`                  | [E]     | int32   | the neighbour; an unused slot names its own node  |
-| `receivers`                | [E]/None| int32   | the centre; None: K slots for each node, in order |
-| `n_node`, `n_edge`         | [G]     | int32   | nodes and edge slots of each graph                |
+| `edges["bond"]`            | [E]     | int32   | the row of `bond_distance` that is its length     |
+| `edges["multiplicity"]`    | [E]     | float32 | neighbours the edge stands for; 0 for padding     |
+| `senders`                  | [E]     | int32   | the neighbour                                     |
+| `receivers`                | [E]/None| int32   | the centre; None: the same number for each node   |
+| `n_node`, `n_edge`         | [G]     | int32   | nodes and edges of each graph                     |
+| `globals["bond_distance"]` | [B]     | float32 | Å                                                 |
 | `globals["atom_node"]`     | [A]     | int32   | the node that stands for the atom                 |
 | `globals["atom_graph"]`    | [A]     | int32   | the graph the atom is in; G - 1 for padding       |
 | `globals["atom_index"]`    | [A]     | int32   | 0, 1, … within its crystal                        |
@@ -19,10 +20,14 @@ padding, as in jraph: it holds the nodes and atoms that fill the batch up to its
 | `globals["cluster"]`       | [A]     | int32   | 0, 1 or 2: the atom's group by position           |
 | `globals["target"]`        | [G, T]  | float32 | transformed targets; NaN where missing            |
 
-Nodes and atoms are the same thing until indistinguishable atoms are merged (`data_prep.quotient`):
-then attention layers work on N nodes and the readout on A ≥ N atoms.
+Three things are kept apart that are one in a plain graph, because each is computed once however
+often it is used. Nodes and atoms differ where indistinguishable atoms are merged
+(`data_prep.quotient`): attention layers work on N nodes, the readout on A ≥ N atoms. Edges and
+bonds differ because a crystal has few different interatomic distances: whatever hangs on the
+distance alone is computed for B ≤ E bonds and looked up by the edges.
 """
 
+import dataclasses
 from dataclasses import dataclass
 
 import jax
@@ -53,14 +58,17 @@ class Neighborhoods:
 
     senders: jax.Array
     receivers: jax.Array | None
+    bonds: jax.Array
     num_nodes: int
 
     @classmethod
     def of(cls, graph: jraph.GraphsTuple) -> "Neighborhoods":
         """The neighbourhoods of all nodes of `graph`."""
         num_nodes = graph.nodes["atomic_number"].shape[0]
-        view = cls(graph.senders, graph.receivers, num_nodes)
-        return cls(view.edges(graph.senders), graph.receivers, num_nodes)
+        flat = cls(graph.senders, graph.receivers, graph.edges["bond"], num_nodes)
+        return dataclasses.replace(
+            flat, senders=flat.edges(flat.senders), bonds=flat.edges(flat.bonds)
+        )
 
     def edges(self, flat: jax.Array) -> jax.Array:
         """A per-edge array [E, …] in this layout's leading axes."""
@@ -76,6 +84,10 @@ class Neighborhoods:
         """Each edge's sending node's features."""
         return nodes[self.senders]
 
+    def to_edges(self, bonds: jax.Array) -> jax.Array:
+        """Each edge's bond's features."""
+        return bonds[self.bonds]
+
     def sum(self, edges: jax.Array) -> jax.Array:
         """Sum over the edges that each node receives: [N, …]."""
         if self.receivers is None:
@@ -88,11 +100,13 @@ class Neighborhoods:
         `logits` [edges, H], `multiplicity` [edges] ≥ 0. An edge that stands for m equal bonds has m
         times the share of one; an unused slot has none. A node without edges gets zeros.
         """
+        lowest = jnp.finfo(logits.dtype).min
+        logits = jnp.where(multiplicity[..., None] > 0, logits, lowest)
         if self.receivers is None:
             highest = logits.max(axis=1)
         else:
             highest = jax.ops.segment_max(logits, self.receivers, self.num_nodes)
-        highest = jax.lax.stop_gradient(highest)
+        highest = jax.lax.stop_gradient(jnp.maximum(highest, lowest))
         weights = multiplicity[..., None] * jnp.exp(logits - self.to_receivers(highest))
         # Nodes without edges have a sum of 0; the smallest share that counts is far above 1e-16.
         return weights / (self.to_receivers(self.sum(weights)) + 1e-16)

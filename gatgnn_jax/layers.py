@@ -18,8 +18,8 @@ class AGATLayer(nnx.Module):
         α   = softmax_j(softplus(BatchNorm(softplus([h_i ‖ h_j] · a))))
         x_i ← softplus(BatchNorm(mean over heads of Σ_j α h_j + b))
 
-    `[x ‖ e] W` is computed as `x W_node + e W_edge`, so that the node part costs one row a node and
-    not one an edge.
+    `[x ‖ e] W` is computed as `x W_node + e W_edge`, so that matmuls take one row a node and one a
+    bond, not one an edge.
     """
 
     def __init__(self, neurons: int, heads: int, *, rngs: nnx.Rngs):
@@ -46,7 +46,7 @@ class AGATLayer(nnx.Module):
 
         Args:
             x: node features [N, F].
-            e: bond features [edges, F].
+            e: bond features [B, F].
             neighborhoods: where the edges start and end.
             node_weight: multiplicity of each node [N], 0 for padding.
             edge_weight: multiplicity of each edge [edges], 0 for an unused slot.
@@ -60,7 +60,7 @@ class AGATLayer(nnx.Module):
         heads_shape = (self.heads, x.shape[-1])
         node_kernel, edge_kernel = jnp.split(self.kernel[...], 2)
         projected = (x @ node_kernel).reshape(-1, *heads_shape)
-        bond = (e @ edge_kernel).reshape(*e.shape[:-1], *heads_shape)
+        bond = neighborhoods.to_edges((e @ edge_kernel).reshape(-1, *heads_shape))
         # [edges, H, F] throughout: a reshape inside the fused arithmetic costs ten times its price.
         centre = softplus(neighborhoods.to_receivers(projected) + bond)
         neighbour = softplus(neighborhoods.to_senders(projected) + bond)

@@ -58,17 +58,17 @@ class GATGNN(nnx.Module):
         if config.model == "gatgnn":
             self.embed_bond = linear(len(self.gaussian_centers), neurons, rngs)
         self.layers = nnx.List(
-            [LAYERS[config.model](neurons, config.heads, rngs=rngs) for _ in range(config.num_layers)]
+            [
+                LAYERS[config.model](neurons, config.heads, rngs=rngs)
+                for _ in range(config.num_layers)
+            ]
         )
         self.global_attention = _global_attention(config, rngs)
         if config.concat_composition:
             self.embed_composition = linear(COMPOSITION_SIZE, neurons, rngs)
-        widths = [neurons * (2 if config.concat_composition else 1)]
-        widths += [neurons] * config.hidden_layers
-        self.hidden = nnx.List(
-            [linear(a, b, rngs) for a, b in zip(widths, widths[1:], strict=False)]
-        )
-        self.out = linear(widths[-1], num_outputs, rngs)
+        width = neurons * (2 if config.concat_composition else 1)
+        self.hidden = nnx.List([linear(width, width, rngs) for _ in range(config.hidden_layers)])
+        self.out = linear(width, num_outputs, rngs)
 
     def __call__(
         self,
@@ -94,8 +94,7 @@ class GATGNN(nnx.Module):
         x = self.embed_atom(jnp.asarray(element_features()))[graph.nodes["atomic_number"]]
         e = None
         if hasattr(self, "embed_bond"):
-            e = self.embed_bond(self._expand(neighborhoods.edges(graph.edges["distance"])))
-            e = nnx.leaky_relu(e, 0.2)
+            e = nnx.leaky_relu(self.embed_bond(self._expand(graph.globals["bond_distance"])), 0.2)
         edge_attention = []
         for layer in self.layers:
             x, attention = layer(

@@ -1,0 +1,131 @@
+"""What is learned and how well: losses and metrics of regression and classification targets."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from sklearn import metrics as sklearn_metrics
+
+from data_prep.properties import Property
+
+
+def output_slices(properties: Sequence[Property]) -> list[slice]:
+    """Which of the model's outputs belong to each property: one, or a logit for each class."""
+    slices, start = [], 0
+    for p in properties:
+        width = 2 if p.task == "classification" else 1
+        slices.append(slice(start, start + width))
+        start += width
+    return slices
+
+
+def num_outputs(properties: Sequence[Property]) -> int:
+    """How many outputs the model needs."""
+    return output_slices(properties)[-1].stop
+
+
+class Sums(NamedTuple):
+    """Totals over the targets of some crystals, [T] each."""
+
+    loss: jax.Array
+    error: jax.Array
+    """absolute errors (regression) or wrong classes (classification)"""
+    count: jax.Array
+
+
+def loss_sums(prediction: jax.Array, target: jax.Array, properties: Sequence[Property]) -> Sums:
+    """Loss and error over a batch; targets that are NaN do not count.
+
+    SmoothL1 with beta 1 (section 2.4) for regression, cross-entropy for classification.
+    `prediction` [G, outputs], `target` [G, T].
+    """
+    totals = []
+    for t, (p, outputs) in enumerate(zip(properties, output_slices(properties), strict=True)):
+        known = ~jnp.isnan(target[:, t])
+        # The unknown ones become 0 before, not after: NaN times 0 would still be NaN.
+        value = jnp.where(known, target[:, t], 0.0)
+        output = prediction[:, outputs]
+        if p.task == "classification":
+            label = value.astype(jnp.int32)
+            loss = optax.softmax_cross_entropy_with_integer_labels(output, label)
+            error = (output.argmax(-1) != label).astype(jnp.float32)
+        else:
+            loss = optax.huber_loss(output[:, 0], value, delta=1.0)
+            error = jnp.abs(output[:, 0] - value)
+        totals.append([jnp.where(known, x, 0.0).sum() for x in (loss, error, 1.0)])
+    return Sums(*jnp.asarray(totals).T)
+
+
+def predicted_values(prediction: np.ndarray, properties: Sequence[Property]) -> np.ndarray:
+    """Outputs [C, outputs] → [C, T]: transformed values; for a classification P(class 1)."""
+    columns = []
+    for p, outputs in zip(properties, output_slices(properties), strict=True):
+        output = prediction[:, outputs].astype(np.float64)
+        if p.task == "classification":
+            columns.append(1 / (1 + np.exp(output[:, 0] - output[:, 1])))
+        else:
+            columns.append(output[:, 0])
+    return np.stack(columns, axis=1)
+
+
+def metrics(
+    predicted: np.ndarray, target: np.ndarray, properties: Sequence[Property]
+) -> dict[str, float]:
+    """Metrics over the known targets; `predicted` and `target` [C, T].
+
+    Regression: mae, rmse, r2 (of the transformed values). Classification: accuracy, auc, log_loss.
+    With more than one property each name ends in the property's. What cannot be computed (no
+    targets, one class only) is NaN.
+    """
+    result = {}
+    for t, p in enumerate(properties):
+        known = ~np.isnan(target[:, t])
+        y, z = target[known, t].astype(np.float64), predicted[known, t].astype(np.float64)
+        own = _classification(y, z) if p.task == "classification" else _regression(y, z)
+        ending = f"_{p.name}" if len(properties) > 1 else ""
+        result |= {name + ending: value for name, value in own.items()}
+    return result
+
+
+def _regression(target: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    if len(target) == 0:
+        return dict.fromkeys(("mae", "rmse", "r2"), np.nan)
+    enough = len(target) > 1
+    return {
+        "mae": float(sklearn_metrics.mean_absolute_error(target, predicted)),
+        "rmse": float(sklearn_metrics.root_mean_squared_error(target, predicted)),
+        "r2": float(sklearn_metrics.r2_score(target, predicted)) if enough else np.nan,
+    }
+
+
+def _classification(target: np.ndarray, probability: np.ndarray) -> dict[str, float]:
+    if len(target) == 0:
+        return dict.fromkeys(("accuracy", "auc", "log_loss"), np.nan)
+    both = len(np.unique(target)) == 2
+    return {
+        "accuracy": float(np.mean((probability > 0.5) == (target == 1))),
+        "auc": float(sklearn_metrics.roc_auc_score(target, probability)) if both else np.nan,
+        "log_loss": float(sklearn_metrics.log_loss(target, probability, labels=[0, 1])),
+    }
+
+
+def selection_score(
+    predicted: np.ndarray, target: np.ndarray, properties: Sequence[Property], scale: np.ndarray
+) -> float:
+    """What early stopping and the best checkpoint go by; smaller is better.
+
+    The mean absolute error of a single regression (section 2.4: "lowest validation error"), the log
+    loss of a single classification. Of several properties: the mean, each regression's error in
+    units of `scale` [T], the training targets' mean deviation.
+    """
+    scores = []
+    for t, p in enumerate(properties):
+        own = metrics(predicted[:, [t]], target[:, [t]], [p])
+        if p.task == "classification":
+            scores.append(own["log_loss"])
+        else:
+            scores.append(own["mae"] / (scale[t] if len(properties) > 1 else 1.0))
+    return float(np.nanmean(scores))
