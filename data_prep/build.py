@@ -15,7 +15,7 @@ from rich.console import Console
 
 from data_prep.columns import number_columns
 from data_prep.config import GRAPH_PRESETS, GraphConfig
-from data_prep.dataset import GraphDataset, pack, save_dataset
+from data_prep.dataset import GraphDataset, check_free, pack, save_dataset
 from data_prep.errors import BadCrystal, Skipped, UserError
 from data_prep.featurize import Featurized, featurize
 from data_prep.graph import CrystalGraph
@@ -171,8 +171,8 @@ def run(options: BuildOptions) -> None:
         UserError: bad input, or left out crystals with ``--strict``.
     """
     config = options.config()
-    if options.out.exists():
-        raise UserError(f"{options.out} exists already: remove it, or choose another --out")
+    # Before the work, not after it.
+    check_free(options.out)
     dataset, skipped = build_dataset(
         options.source,
         config,
@@ -215,10 +215,11 @@ def _with_values(dataset: GraphDataset, names: Sequence[str]) -> tuple[GraphData
     return (dataset.take(kept) if unusable else dataset), unusable
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
     options = tyro.cli(
         BuildOptions,
+        args=arguments,
         prog="python -m data_prep.build",
         config=(tyro.conf.FlagCreatePairsOff,),
     )

@@ -71,12 +71,12 @@ def _discretize(vectors: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         ValueError: an embedding that cannot be normalized.
         LinAlgError: the singular value decomposition does not converge.
     """
-    vectors = vectors / np.linalg.norm(vectors, axis=0)
-    vectors = vectors * -np.sign(np.where(vectors[0] == 0, -1, vectors[0]))
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    if not np.isfinite(vectors).all() or not length.all():
+    with np.errstate(all="ignore"):
+        vectors = vectors / np.linalg.norm(vectors, axis=0)
+        vectors = vectors * -np.sign(np.where(vectors[0] == 0, -1, vectors[0]))
+        vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    if not np.isfinite(vectors).all():
         raise ValueError("the embedding has no direction for some atom")
-    vectors = vectors / length
 
     # Start from a random atom's row and, in turn, from the row least like those already taken.
     rotation = [vectors[rng.integers(len(vectors))]]

@@ -7,6 +7,7 @@ an atom, 9 an edge. The same crystals and settings always give the same bytes.
 
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -178,13 +179,8 @@ def save_dataset(
     Raises:
         UserError: the path is taken, or cannot be written to.
     """
-    if path.exists():
-        raise UserError(f"{path} exists already: remove it, or choose another name")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    except OSError as error:
-        raise UserError(f"cannot write to {path.parent}: {error.strerror}") from None
+    check_free(path)
+    unfinished = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
         for name in _ARRAYS:
             np.save(unfinished / f"{name}.npy", getattr(dataset, name), allow_pickle=False)
@@ -209,6 +205,22 @@ def save_dataset(
         raise UserError(f"cannot write {path}: {error.strerror}") from None
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def check_free(path: Path) -> None:
+    """Make sure that a dataset can be written to ``path``; its parent directory is made.
+
+    Raises:
+        UserError: the path is taken, or cannot be written to.
+    """
+    if path.exists():
+        raise UserError(f"{path} exists already: remove it, or choose another name")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write to {path.parent}: {error.strerror}") from None
+    if not os.access(path.parent, os.W_OK):
+        raise UserError(f"cannot write to {path.parent}: choose another place")
 
 
 def load_dataset(path: Path) -> GraphDataset:

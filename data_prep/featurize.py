@@ -95,3 +95,5 @@ def _featurize_one(item: Item, config: GraphConfig) -> Featurized:
         return Featurized(record, build_graph(structure, config))
     except BadCrystal as error:
         return Featurized(record, error)
+    except Exception as error:  # whatever it is, the other crystals go on
+        return Featurized(record, BadCrystal(f"no graph: {type(error).__name__}: {error}"))

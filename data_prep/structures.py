@@ -74,14 +74,17 @@ def structure_from_cif(text: str) -> Structure:
         return structure
     if not text.strip():
         raise BadCrystal("the CIF is empty")
+    problems: list[str] = []
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             parser = CifParser.from_str(text, check_cif=False)
+            problems = parser.warnings
             structure = parser.parse_structures(primitive=False)[0]
             block = next(iter(parser.as_dict().values()))
     except Exception as error:  # the parser raises whatever its many steps raise
-        raise BadCrystal(f"unreadable CIF: {_one_line(error)}") from None
+        cause = _one_line(problems[-1] if problems else error)
+        raise BadCrystal(f"unreadable CIF (truncated, or no CIF): {cause}") from None
     _check_formula(structure, block.get("_chemical_formula_sum"))
     return structure
 
@@ -153,9 +156,9 @@ def _check_formula(structure: Structure, formula: object) -> None:
     """A file cut off between two sites parses well; only its formula tells."""
     try:
         stated = Composition(str(formula)).remove_charges().fractional_composition
-    except Exception:  # no formula, or none that can be understood: nothing to compare with
+        found = structure.composition.remove_charges().fractional_composition
+    except Exception:  # a formula that cannot be understood: nothing to compare with
         return
-    found = structure.composition.remove_charges().fractional_composition
     if not stated.almost_equals(found, atol=0.01):
         raise BadCrystal(
             f"the sites add up to {structure.composition.reduced_formula}, "
@@ -163,5 +166,5 @@ def _check_formula(structure: Structure, formula: object) -> None:
         )
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: object) -> str:
     return " ".join(str(error).split())[:200]
