@@ -98,6 +98,17 @@ def test_no_two_nodes_have_the_same_features():
             assert difference[np.triu_indices(len(atom), 1)].min(initial=1) > 1e-4
 
 
+def test_atoms_told_apart_only_by_ties_left_out_are_merged():
+    # N-C-O and N-C-N: with one neighbour each, C sees an N in both.
+    positions = [[0, 0, 0], [1, 0, 0], [-1, 0, 0], [0, 9, 0], [1, 9, 0], [-1, 9, 0]]
+    molecules = Structure(
+        Lattice.cubic(20), ["C", "N", "O", "C", "N", "N"], positions, coords_are_cartesian=True
+    )
+    graph = build_graph(molecules, GraphConfig(1.5, 1, 0.2))
+    assert graph.atomic_number.tolist() == [6, 7, 8]
+    assert graph.multiplicity.tolist() == [2, 3, 1]
+
+
 def test_fake_edges_stay_exact_under_reduction():
     wide = Structure(Lattice.cubic(3.9), ["Cs", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
     for structure in [wide * (2, 1, 1), rock_salt(), *(structure for _, structure in REAL)]:
