@@ -79,7 +79,6 @@ def crystal_arrays(dataset: GraphDataset, target: np.ndarray) -> CrystalArrays:
     edges are sums over an axis; else (merged edges, small radii) only used slots are kept.
     """
     used = np.asarray(dataset.edge_multiplicity) > 0
-    slots = used.shape[1]
     crystal = np.repeat(np.arange(len(dataset)), dataset.n_node)
     is_dense = used.mean() >= DENSE_SHARE
     keep = np.ones_like(used) if is_dense else used

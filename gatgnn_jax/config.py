@@ -88,9 +88,8 @@ class TrainConfig:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be above 0")
         if self.weight_decay < 0:
             raise ValueError(f"weight_decay is {self.weight_decay}: it must be 0 or more")
-        if any(not 0 < share for share in self.milestones) or list(self.milestones) != sorted(
-            self.milestones
-        ):
+        rising = all(a < b for a, b in zip((0.0, *self.milestones), self.milestones, strict=False))
+        if not rising:
             raise ValueError(
                 f"milestones are {self.milestones}: give rising shares of the epochs, as 0.5 0.75"
             )

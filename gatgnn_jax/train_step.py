@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from data_prep.properties import Property
 from gatgnn_jax.batches import BatchShape, CrystalArrays, gather_batch
@@ -42,6 +42,11 @@ class TrainState(NamedTuple):
 def data_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
     """All devices (or the given ones) along the axis `data`."""
     return Mesh(np.array(devices or jax.devices()), (AXIS,))
+
+
+def replicate(tree: Any, mesh: Mesh) -> Any:
+    """Put a pytree on every device of the mesh; what compiled steps take and give back."""
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
 
 
 def make_optimizer(config: TrainConfig, steps_per_epoch: int) -> optax.GradientTransformation:

@@ -1,0 +1,51 @@
+"""What all commands share: options to arguments, bad input to a short message, the device."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import jax
+
+from data_prep.errors import UserError
+
+Device = Literal["auto", "cpu", "gpu"]
+
+
+def use_device(device: Device) -> None:
+    """Run on the chosen kind of device, and keep compiled programs for the next run.
+
+    Programs are kept under `GATGNN_CACHE` (default `~/.cache/gatgnn_jax`), unless JAX's own
+    `JAX_COMPILATION_CACHE_DIR` says otherwise.
+
+    Raises:
+        UserError: there is no such device.
+    """
+    if device != "auto":
+        jax.config.update("jax_platforms", {"cpu": "cpu", "gpu": "cuda,rocm"}[device])
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        home = os.environ.get("GATGNN_CACHE") or Path.home() / ".cache" / "gatgnn_jax"
+        jax.config.update("jax_compilation_cache_dir", str(Path(home) / "programs"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    try:
+        jax.devices()
+    except RuntimeError:
+        raise UserError(
+            f"--device {device}: JAX finds no such device here; install the extra "
+            '"gatgnn_jax[cuda]" for an NVIDIA GPU, or use --device cpu'
+        ) from None
+
+
+def run_command(command: Callable[[], int]) -> int:
+    """Run a command; bad input becomes one message and exit status 1, without a traceback."""
+    try:
+        return command()
+    except UserError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped\n")
+        return 130
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        return 0

@@ -1,0 +1,256 @@
+"""A run on disk: everything evaluation and prediction need, and all that training leaves.
+
+    config.json        settings, properties, data, elements seen in training
+    split.json         ids of train, val and test
+    skipped.csv        crystals that were left out, and why
+    metrics.csv        a row an epoch, the same on every run of the same config on a machine
+    timing.csv         seconds and crystals a second of each epoch
+    checkpoints/       `latest`: the whole training state; `best`: the model with the lowest score
+    predictions.csv    train, val and test crystals
+    summary.json       final metrics
+    *.png              pictures
+
+Files are written under a temporary name and then renamed.
+"""
+
+import dataclasses
+import json
+import os
+import shutil
+import tempfile
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+from flax import nnx
+
+from data_prep.config import GraphConfig
+from data_prep.errors import UserError
+from data_prep.properties import Property
+from gatgnn_jax.config import ModelConfig, TrainConfig, from_dict
+from gatgnn_jax.model import GATGNN
+from gatgnn_jax.objective import num_outputs
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class DataInfo:
+    """Where the crystals of a run came from.
+
+    Attributes:
+        source: the path given with `--data`, absolute; None for the bundled crystals.
+        limit: only so many crystals of it were used.
+        split: ratios or the file that was given; None for the default.
+        content_hash: of the dataset, so that a changed source is noticed.
+        element_counts: training crystals with each element, by symbol.
+    """
+
+    source: str | None = None
+    limit: int | None = None
+    split: str | None = None
+    content_hash: str = ""
+    element_counts: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """All settings of a run; `config.json`."""
+
+    graph: GraphConfig
+    model: ModelConfig
+    train: TrainConfig
+    properties: tuple[Property, ...]
+    data: DataInfo
+    format_version: int = FORMAT_VERSION
+
+    def to_json(self) -> str:
+        """As indented JSON."""
+        return json.dumps(dataclasses.asdict(self), indent=1) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "RunConfig":
+        """From `to_json`; ValueError if it is not that."""
+        values = json.loads(text)
+        if values.get("format_version") != FORMAT_VERSION:
+            raise ValueError(
+                f"format version {values.get('format_version')}, this program reads {FORMAT_VERSION}"
+            )
+        return cls(
+            graph=GraphConfig.from_dict(values["graph"]),
+            model=from_dict(ModelConfig, values["model"]),
+            train=from_dict(TrainConfig, values["train"]),
+            properties=tuple(from_dict(Property, p) for p in values["properties"]),
+            data=from_dict(DataInfo, values["data"]),
+        )
+
+    def new_model(self) -> GATGNN:
+        """The network with its initial weights."""
+        return GATGNN(
+            self.model,
+            self.graph,
+            num_outputs(self.properties),
+            rngs=nnx.Rngs(self.train.seed),
+        )
+
+
+class ModelState(typing.NamedTuple):
+    """What prediction needs of a model."""
+
+    params: Any
+    stats: Any
+
+
+class RunDirectory:
+    """Reads and writes the files of one run."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    @classmethod
+    def create(cls, path: Path, config: RunConfig) -> "RunDirectory":
+        """Start a run in a new or empty directory.
+
+        Raises:
+            UserError: it cannot be written, or holds something already.
+        """
+        if path.is_file():
+            raise UserError(f"{path} is a file: choose another --run-dir")
+        if path.is_dir() and any(path.iterdir()):
+            hint = f"--resume {path}, or " if (path / "config.json").exists() else ""
+            raise UserError(f"{path} is not empty: {hint}choose another --run-dir")
+        run = cls(path)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            run.write_text("config.json", config.to_json())
+        except OSError as error:
+            raise UserError(
+                f"cannot write to {path}: {error.strerror}; choose another --run-dir"
+            ) from None
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> "RunDirectory":
+        """A run that exists.
+
+        Raises:
+            UserError: there is no run there.
+        """
+        if not (path / "config.json").is_file():
+            raise UserError(f"{path} is no run: it has no config.json (train one with --run-dir)")
+        return cls(path)
+
+    def config(self) -> RunConfig:
+        """The settings of the run."""
+        try:
+            return RunConfig.from_json((self.path / "config.json").read_text())
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{self.path / 'config.json'} cannot be read: {error}") from None
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a file whole or not at all."""
+        handle, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=self.path)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(self.path / name)
+
+    def write_json(self, name: str, values: Mapping[str, Any]) -> None:
+        """Write a mapping as indented JSON."""
+        self.write_text(name, json.dumps(values, indent=1) + "\n")
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Read what `write_json` wrote.
+
+        Raises:
+            UserError: the file is missing or damaged.
+        """
+        try:
+            return json.loads((self.path / name).read_text())
+        except FileNotFoundError:
+            raise UserError(
+                f"{self.path} has no {name}: finish the run with --resume {self.path}"
+            ) from None
+        except ValueError as error:
+            raise UserError(f"{self.path / name} cannot be read: {error}") from None
+
+    def save_training(self, state: Any, progress: Mapping[str, Any]) -> None:
+        """Save all that training needs to go on; the one before is removed afterwards.
+
+        `state` is a pytree of arrays, `progress` plain JSON values with the number of finished
+        epochs under `epoch`.
+        """
+        with self._manager() as manager:
+            manager.save(
+                progress["epoch"],
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardSave(state), progress=ocp.args.JsonSave(dict(progress))
+                ),
+            )
+
+    def restore_training(self, like: Any) -> tuple[Any, dict[str, Any]] | None:
+        """State and progress as last saved; None if nothing was. `like` gives the structure."""
+        if not (self.path / "checkpoints" / "latest").exists():
+            return None
+        with self._manager() as manager:
+            epoch = manager.latest_step()
+            if epoch is None:
+                return None
+            restored = manager.restore(
+                epoch,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardRestore(like), progress=ocp.args.JsonRestore()
+                ),
+            )
+        return restored.state, restored.progress
+
+    def _manager(self) -> ocp.CheckpointManager:
+        return ocp.CheckpointManager(
+            (self.path / "checkpoints" / "latest").absolute(),
+            options=ocp.CheckpointManagerOptions(max_to_keep=1, enable_async_checkpointing=False),
+        )
+
+    def save_best(self, model: ModelState) -> None:
+        """Save the model that predictions are made with."""
+        target = (self.path / "checkpoints" / "best").absolute()
+        unfinished = target.with_name(".best.new")
+        with ocp.StandardCheckpointer() as checkpointer:
+            checkpointer.save(unfinished, tuple(model), force=True)
+            checkpointer.wait_until_finished()
+        shutil.rmtree(target, ignore_errors=True)
+        unfinished.rename(target)
+
+    def load_best(self) -> tuple[RunConfig, nnx.GraphDef, ModelState]:
+        """The settings, the model's structure, and the weights with the lowest score.
+
+        Raises:
+            UserError: the run has none yet.
+        """
+        best = (self.path / "checkpoints" / "best").absolute()
+        config = self.config()
+        if not best.exists():
+            raise UserError(
+                f"{self.path} has no trained model yet: finish it with --resume {self.path}"
+            )
+        graphdef, params, stats = nnx.split(
+            nnx.eval_shape(config.new_model), nnx.Param, nnx.BatchStat
+        )
+        sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+        like = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), (params, stats)
+        )
+        with ocp.StandardCheckpointer() as checkpointer:
+            restored = checkpointer.restore(best, like)
+        return config, graphdef, ModelState(*restored)
+
+
+def next_run_directory(parent: Path, name: str) -> Path:
+    """`parent/name-001`, or the first number that is free."""
+    number = 1
+    while (path := parent / f"{name}-{number:03d}").exists():
+        number += 1
+    return path

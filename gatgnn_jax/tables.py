@@ -1,0 +1,47 @@
+"""Predictions as tables: the columns of every `predictions.csv`."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from data_prep.properties import Property
+
+
+def unit_of(p: Property) -> str:
+    """The unit of the values the model works with: `log10(GPa)` for a modulus."""
+    return f"log10({p.unit})" if p.transform == "log10" else p.unit
+
+
+def prediction_columns(
+    properties: Sequence[Property], predicted: np.ndarray, target: np.ndarray | None = None
+) -> pd.DataFrame:
+    """Columns for each property, from predicted values [C, T] (and targets [C, T] where known).
+
+    Regression: `prediction`, `unit`, and for a property trained on its logarithm the plain value
+    too, as `prediction_gpa`. Classification: the class in `prediction`, and the `probability` of
+    class 1. With several properties each name ends in the property's.
+    """
+    table = pd.DataFrame(index=range(len(predicted)))
+    for t, p in enumerate(properties):
+        ending = f"_{p.name}" if len(properties) > 1 else ""
+        value = predicted[:, t]
+        if target is not None:
+            table["target" + ending] = target[:, t]
+        if p.task == "classification":
+            table["prediction" + ending] = (value > 0.5).astype(int)
+            table["probability" + ending] = value
+        else:
+            table["prediction" + ending] = value
+        table["unit" + ending] = unit_of(p)
+        if p.transform == "log10":
+            plain = (p.unit or "linear").lower()
+            if target is not None:
+                table[f"target_{plain}{ending}"] = 10.0 ** target[:, t]
+            table[f"prediction_{plain}{ending}"] = 10.0**value
+    return table
+
+
+def to_csv(table: pd.DataFrame) -> str:
+    """As CSV text, floats with the 8 digits that float32 holds."""
+    return table.to_csv(index=False, float_format="%.8g", lineterminator="\n")

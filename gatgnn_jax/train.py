@@ -1,0 +1,302 @@
+"""`python -m gatgnn_jax.train`: crystals → a trained, evaluated model in a run directory."""
+
+import dataclasses
+import platform
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+import tyro
+from pymatgen.core import Element
+from rich.console import Console
+
+from data_prep.build import skipped_table
+from data_prep.cache import open_dataset
+from data_prep.config import GraphConfig
+from data_prep.dataset import GraphDataset
+from data_prep.errors import Skipped, UserError
+from data_prep.properties import Property, resolve_property, select_targets
+from gatgnn_jax import plots
+from gatgnn_jax.batches import crystal_arrays
+from gatgnn_jax.cli import Device, run_command, use_device
+from gatgnn_jax.config import PRESETS, ModelConfig, PresetName, TrainConfig
+from gatgnn_jax.model import parameter_count
+from gatgnn_jax.objective import metrics
+from gatgnn_jax.reporting import TrainingReporter
+from gatgnn_jax.run_directory import (
+    DataInfo,
+    RunConfig,
+    RunDirectory,
+    next_run_directory,
+)
+from gatgnn_jax.splits import SUBSETS, make_split
+from gatgnn_jax.tables import prediction_columns, to_csv, unit_of
+from gatgnn_jax.training import Interrupted, Trainer
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Train GATGNN on crystals; without arguments: bulk moduli of the bundled crystals."""
+
+    data: Path | None = None
+    """A dataset directory, a folder with id_prop.csv, JSON lines, a pymatgen/monty JSON or a
+    Matbench json.gz. Default: the 1,181 bundled elastic crystals."""
+    property: str = "bulk_modulus"
+    """What to predict: one or several (comma-separated) columns of the data."""
+    split: str | None = None
+    """Ratios of train, val and test as 60:20:20 (the default, unless the data brings a split), or a
+    JSON file with the ids of each."""
+    preset: PresetName = "paper-cgcnn"
+    """Settings to start from; every single one can be changed below."""
+    limit: int | None = None
+    """Use the first crystals of the data only."""
+    run_dir: Path | None = None
+    """Where to put the results. Default: runs/PROPERTY-001, -002, …"""
+    resume: Path | None = None
+    """Go on with an interrupted run, with the settings it was started with."""
+    device: Device = "auto"
+    """What to run on."""
+    workers: int | None = None
+    """Processes that prepare the data; all cores by default."""
+    quiet: bool = False
+    """Show errors only."""
+    graph: Annotated[GraphConfig, tyro.conf.arg(name="")] = GraphConfig()
+    model: Annotated[ModelConfig, tyro.conf.arg(name="")] = ModelConfig()
+    train: Annotated[TrainConfig, tyro.conf.arg(name="")] = TrainConfig()
+
+
+def parse(arguments: list[str]) -> TrainOptions:
+    """Options from the command line; the preset's settings are the defaults of the others."""
+    named = [a.partition("=")[2] for a in arguments if a.startswith("--preset=")]
+    named += [b for a, b in zip(arguments, arguments[1:], strict=False) if a == "--preset"]
+    preset = PRESETS.get(named[-1] if named else "paper-cgcnn", PRESETS["paper-cgcnn"])
+    default = TrainOptions(graph=preset.graph, model=preset.model, train=preset.train)
+    try:
+        return tyro.cli(
+            TrainOptions,
+            prog="python -m gatgnn_jax.train",
+            args=arguments,
+            default=default,
+            config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
+        )
+    except ValueError as error:  # the settings check themselves
+        raise UserError(str(error)) from None
+
+
+def main(arguments: list[str]) -> int:
+    """The command; returns the exit status."""
+    options = parse(arguments)
+    use_device(options.device)
+    console = Console(stderr=False, quiet=options.quiet)
+    if options.resume is not None:
+        _refuse_other_settings(options)
+        run = RunDirectory.open(options.resume)
+        config = run.config()
+        if (run.path / "summary.json").exists():
+            console.print(f"{run.path} is finished already; see {run.path / 'summary.json'}")
+            return 0
+    else:
+        run, config = None, None
+    prepared = prepare(options, config)
+    if run is None:
+        path = options.run_dir or next_run_directory(Path("runs"), prepared.properties[0].name)
+        run = RunDirectory.create(path, prepared.config)
+    run.write_text("skipped.csv", skipped_table(prepared.skipped))
+    run.write_json("split.json", prepared.split_ids())
+    return train(run, prepared, console)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Data and settings, checked and ready to train."""
+
+    config: RunConfig
+    dataset: GraphDataset
+    target: np.ndarray
+    subsets: dict[str, np.ndarray]
+    skipped: list[Skipped]
+
+    @property
+    def properties(self) -> tuple[Property, ...]:
+        """What is predicted."""
+        return self.config.properties
+
+    def split_ids(self) -> dict[str, list[str]]:
+        """Ids of each subset."""
+        return {name: self.dataset.ids[rows].tolist() for name, rows in self.subsets.items()}
+
+
+def prepare(options: TrainOptions, resumed: RunConfig | None) -> Prepared:
+    """Open the data, choose targets and split it; `resumed` are the settings of a run to go on with.
+
+    Raises:
+        UserError: data, property or split that cannot be used.
+    """
+    if resumed is None:
+        graph, model, settings = options.graph, options.model, options.train
+        source, limit, split = options.data, options.limit, options.split
+    else:
+        graph, model, settings = resumed.graph, resumed.model, resumed.train
+        source = None if resumed.data.source is None else Path(resumed.data.source)
+        limit, split = resumed.data.limit, resumed.data.split
+    dataset, skipped = open_dataset(
+        source, graph, workers=options.workers, quiet=options.quiet, limit=limit
+    )
+    if resumed is not None and dataset.content_hash != resumed.data.content_hash:
+        raise UserError(f"{source or 'the bundled data'} has changed since the run was started")
+    if resumed is None:
+        names = dict.fromkeys(name.strip() for name in options.property.split(","))
+        properties = tuple(resolve_property(name, dataset.columns) for name in names)
+    else:
+        properties = resumed.properties
+    target, reasons = select_targets(dataset.columns, properties)
+    usable = np.setdiff1d(np.arange(len(dataset)), list(reasons))
+    if len(usable) == 0:
+        raise UserError(f"no crystal has a usable value of {options.property}")
+    skipped = skipped + [Skipped(str(dataset.ids[row]), why) for row, why in reasons.items()]
+    subsets = make_split(dataset, usable, split, settings.seed)
+    info = DataInfo(
+        source=None if source is None else str(source.absolute()),
+        limit=limit,
+        split=split if split is None or not Path(split).is_file() else str(Path(split).absolute()),
+        content_hash=dataset.content_hash,
+        element_counts=_element_counts(dataset, subsets["train"]),
+    )
+    config = RunConfig(graph, model, settings, properties, info)
+    return Prepared(config, dataset, target, subsets, skipped)
+
+
+def train(run: RunDirectory, prepared: Prepared, console: Console) -> int:
+    """Train to the end and write all results; the exit status."""
+    config = prepared.config
+    trainer = Trainer(config, crystal_arrays(prepared.dataset, prepared.target), prepared.subsets)
+    trainer.restore(run)
+    sizes = ", ".join(f"{len(prepared.subsets[name]):,} {name}" for name in SUBSETS)
+    names = ", ".join(p.name for p in config.properties)
+    console.print(f"{names}: {sizes} crystals; results in {run.path}", highlight=False)
+    if prepared.skipped:
+        report = run.path / "skipped.csv"
+        console.print(f"{len(prepared.skipped):,} crystals left out: see {report}", highlight=False)
+    headline = _headline(config.properties)
+    reporter = TrainingReporter(console, config.train.epochs, trainer.progress.epoch, headline)
+    try:
+        with reporter:
+            trainer.fit(run, reporter)
+    except Interrupted:
+        console.print(
+            f"stopped after epoch {trainer.progress.epoch}; go on with\n"
+            f"  python -m gatgnn_jax.train --resume {run.path}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        return 128 + signal.SIGINT
+    summary = write_results(run, prepared, trainer)
+    console.print(_closing_lines(summary, config.properties, run.path), highlight=False)
+    return 0
+
+
+def write_results(run: RunDirectory, prepared: Prepared, trainer: Trainer) -> dict[str, Any]:
+    """Predictions, pictures and summary of a finished training; returns the summary."""
+    config, progress = prepared.config, trainer.progress
+    predicted = {
+        name: trainer.predict(trainer.best, rows)[rows] for name, rows in prepared.subsets.items()
+    }
+    target = {name: prepared.target[rows] for name, rows in prepared.subsets.items()}
+    tables = []
+    for name, rows in prepared.subsets.items():
+        table = prediction_columns(config.properties, predicted[name], target[name])
+        table.insert(0, "id", prepared.dataset.ids[rows])
+        table.insert(1, "subset", name)
+        tables.append(table)
+    run.write_text("predictions.csv", to_csv(pd.concat(tables)))
+    plots.learning_curve(progress.rows, progress.best_epoch, config.properties, run.path)
+    plots.parity(predicted, target, config.properties, run.path)
+
+    summary: dict[str, Any] = {}
+    for name in reversed(SUBSETS):
+        scores = metrics(predicted[name], target[name], config.properties)
+        summary |= {f"{name}_{key}": value for key, value in scores.items()}
+    seconds = sum(row["seconds"] + row["validation_seconds"] for row in progress.timing)
+    summary |= {
+        "epochs": progress.epoch,
+        "best_epoch": progress.best_epoch,
+        "seconds": round(seconds, 2),
+        "crystals_per_second": round(
+            float(np.median([row["crystals_per_second"] for row in progress.timing])), 1
+        ),
+        "crystals": {name: len(rows) for name, rows in prepared.subsets.items()},
+        "skipped": len(prepared.skipped),
+        "parameters": parameter_count(config.new_model()),
+        "padding_share": round(trainer.plan.padding_share(prepared.subsets["train"]), 4),
+        "compilations": trainer.compilations,
+        "versions": {
+            name: metadata.version(name)
+            for name in ("gatgnn_jax", "jax", "jaxlib", "flax", "optax")
+        },
+        "python": platform.python_version(),
+        "device": f"{trainer.mesh.size} x {trainer.mesh.devices.flat[0].device_kind}",
+    }
+    run.write_json("summary.json", summary)
+    return summary
+
+
+def _closing_lines(summary: Mapping[str, Any], properties: tuple[Property, ...], path: Path) -> str:
+    lines = []
+    for p in properties:
+        ending = f"_{p.name}" if len(properties) > 1 else ""
+        if p.task == "classification":
+            lines.append(
+                f"{p.name}: test accuracy {summary['test_accuracy' + ending]:.4f}, "
+                f"AUC {summary['test_auc' + ending]:.4f}"
+            )
+        else:
+            lines.append(
+                f"{p.name}: test MAE {summary['test_mae' + ending]:.4f} {unit_of(p)}, "
+                f"R² {summary['test_r2' + ending]:.4f}"
+            )
+    lines.append(
+        f"best epoch {summary['best_epoch']} of {summary['epochs']}, {summary['seconds']:.0f} s; "
+        f"see {path}"
+    )
+    return "\n".join(lines)
+
+
+def _headline(properties: tuple[Property, ...]) -> str:
+    if len(properties) > 1:
+        return "val_score"
+    return "val_mae" if properties[0].task == "regression" else "val_log_loss"
+
+
+def _element_counts(dataset: GraphDataset, rows: np.ndarray) -> dict[str, int]:
+    """Crystals among `rows` with each element, by symbol."""
+    crystal = np.repeat(np.arange(len(dataset)), dataset.n_node)
+    pairs = np.unique(np.stack([crystal, dataset.node_atomic_number]), axis=1)
+    numbers, counts = np.unique(pairs[1, np.isin(pairs[0], rows)], return_counts=True)
+    return {Element.from_Z(int(z)).symbol: int(n) for z, n in zip(numbers, counts, strict=True)}
+
+
+def _refuse_other_settings(options: TrainOptions) -> None:
+    """A resumed run keeps its settings; say so instead of ignoring what was asked for."""
+    preset = PRESETS[options.preset]
+    default = TrainOptions(graph=preset.graph, model=preset.model, train=preset.train)
+    allowed = {"resume", "device", "workers", "quiet"}
+    changed = [
+        f.name.replace("_", "-")
+        for f in dataclasses.fields(options)
+        if f.name not in allowed and getattr(options, f.name) != getattr(default, f.name)
+    ]
+    if changed or options.preset != "paper-cgcnn":
+        raise UserError(
+            f"--resume goes on with the settings in {options.resume}/config.json: drop the other "
+            "options, or start a new run"
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(lambda: main(sys.argv[1:])))

@@ -1,0 +1,249 @@
+"""The training loop: epochs, the best model, early stopping, and going on after an interruption."""
+
+import csv
+import io
+import math
+import signal
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from types import FrameType
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from data_prep.errors import UserError
+from gatgnn_jax.batches import BatchPlan, CrystalArrays, in_dataset_order
+from gatgnn_jax.objective import metrics, predicted_values, selection_score
+from gatgnn_jax.run_directory import ModelState, RunConfig, RunDirectory
+from gatgnn_jax.train_step import (
+    TrainState,
+    data_mesh,
+    init_state,
+    make_optimizer,
+    make_predict,
+    make_train_steps,
+    replicate,
+)
+
+SECONDS_BETWEEN_CHECKPOINTS = 15.0
+
+
+class Interrupted(Exception):
+    """Training was asked to stop; its state is saved."""
+
+
+class Reporter(Protocol):
+    """Shows how training goes."""
+
+    def epoch(self, row: Mapping[str, float], seconds: float, crystals_per_second: float) -> None:
+        """Called after every epoch with its row of metrics."""
+
+
+@dataclass
+class Progress:
+    """How far training has come; saved as JSON with every checkpoint."""
+
+    epoch: int = 0
+    """finished epochs"""
+    best_epoch: int = 0
+    best_score: float = math.inf
+    rows: list[dict[str, float]] = field(default_factory=list)
+    """metrics.csv"""
+    timing: list[dict[str, float]] = field(default_factory=list)
+    """timing.csv"""
+
+
+class Trainer:
+    """Trains one model on the crystals of a dataset."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        data: CrystalArrays,
+        subsets: Mapping[str, np.ndarray],
+        devices: Sequence[jax.Device] | None = None,
+    ):
+        """`data` on the host; `subsets` are crystal numbers of train, val and test."""
+        self.config = config
+        self.subsets = subsets
+        self.target = np.asarray(data.target)
+        known = self.target[subsets["train"]]
+        self.scale = np.nanmean(np.abs(known - np.nanmean(known, axis=0)), axis=0)
+
+        self.mesh = data_mesh(devices)
+        self.plan = BatchPlan(data, list(subsets.values()), config.train.batch_size, self.mesh.size)
+        parts, steps, _ = self.plan.deal(subsets["train"]).shape
+        self.data = replicate(data, self.mesh)
+        optimizer = make_optimizer(config.train, parts * steps)
+        graphdef, state = init_state(config.new_model(), optimizer)
+        self.state: TrainState = replicate(state, self.mesh)
+        self.best = _copy(self.state)
+        self.progress = Progress()
+        self.train_steps = make_train_steps(
+            graphdef, optimizer, config.properties, self.plan.shape, self.mesh
+        )
+        self.predict_steps = make_predict(graphdef, self.plan.shape, self.mesh)
+
+    @property
+    def finished(self) -> bool:
+        """All epochs are done, or none was better for `patience` epochs."""
+        waited = self.progress.epoch - self.progress.best_epoch
+        return (
+            self.progress.epoch >= self.config.train.epochs or waited >= self.config.train.patience
+        )
+
+    @property
+    def compilations(self) -> int:
+        """How often the training step was compiled."""
+        return self.train_steps._cache_size()
+
+    def restore(self, run: RunDirectory) -> bool:
+        """Take up the state the run was last saved in; False if it never was."""
+        restored = run.restore_training((self.state, self.best))
+        if restored is None:
+            return False
+        (self.state, self.best), progress = restored
+        self.progress = Progress(**progress)
+        return True
+
+    def fit(self, run: RunDirectory, reporter: Reporter) -> None:
+        """Train to the end, saving as it goes.
+
+        Raises:
+            Interrupted: on SIGINT or SIGTERM, with everything saved.
+            UserError: the loss is no longer a number.
+        """
+        saved = time.monotonic()
+        with _stop_signals() as stop:
+            while not self.finished:
+                row = self.run_epoch()
+                timing = self.progress.timing[-1]
+                reporter.epoch(row, timing["seconds"], timing["crystals_per_second"])
+                due = time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS
+                if due or stop or self.finished:
+                    self.save(run)
+                    saved = time.monotonic()
+                if stop and not self.finished:
+                    raise Interrupted
+        run.save_best(self.best)
+
+    def run_epoch(self) -> dict[str, float]:
+        """One pass over the training crystals, then validation; the epoch's row of metrics."""
+        settings = self.config.train
+        epoch = self.progress.epoch
+        started = time.perf_counter()
+        # Seeded by the epoch, not drawn on from the last one: a resumed run deals the same batches.
+        rng = np.random.default_rng([settings.seed, epoch])
+        key = jax.random.key(settings.seed)
+        totals = []
+        for batches in self.plan.deal(self.subsets["train"], rng):
+            self.state, sums = self.train_steps(self.state, self.data, jnp.asarray(batches), key)
+            totals.append(sums)
+        loss, error, count = np.sum(jax.device_get(totals), axis=0)
+        seconds = time.perf_counter() - started
+
+        val = self.subsets["val"]
+        predicted = self.predict(ModelState(self.state.params, self.state.stats), val)[val]
+        score = selection_score(predicted, self.target[val], self.config.properties, self.scale)
+        if not (np.isfinite(loss).all() and np.isfinite(score)):
+            raise UserError(
+                f"the loss is no longer a number in epoch {epoch + 1}: train again with a lower "
+                f"--learning-rate (it was {settings.learning_rate:g})"
+            )
+        row = self._row(loss, error, count, predicted, score)
+        self.progress.rows.append(row)
+        self.progress.timing.append(
+            {
+                "epoch": epoch + 1,
+                "seconds": seconds,
+                "crystals_per_second": len(self.subsets["train"]) / seconds,
+                "validation_seconds": time.perf_counter() - started - seconds,
+            }
+        )
+        self.progress.epoch += 1
+        if score < self.progress.best_score:
+            self.progress.best_score = score
+            self.progress.best_epoch = self.progress.epoch
+            self.best = _copy(self.state)
+        return row
+
+    def _row(
+        self,
+        loss: np.ndarray,
+        error: np.ndarray,
+        count: np.ndarray,
+        predicted: np.ndarray,
+        score: float,
+    ) -> dict[str, float]:
+        """A row of metrics.csv."""
+        settings, properties = self.config.train, self.config.properties
+        epoch = self.progress.epoch
+        drops = sum(milestone <= epoch for milestone in settings.milestone_epochs)
+        row: dict[str, float] = {
+            "epoch": epoch + 1,
+            "learning_rate": settings.learning_rate * settings.decay**drops,
+            "train_loss": float(np.mean(loss / np.maximum(count, 1))),
+        }
+        for p, value in zip(properties, error / np.maximum(count, 1), strict=True):
+            ending = f"_{p.name}" if len(properties) > 1 else ""
+            name = "train_mae" if p.task == "regression" else "train_error"
+            row[name + ending] = float(value)
+        val = metrics(predicted, self.target[self.subsets["val"]], properties)
+        return row | {f"val_{name}": value for name, value in val.items()} | {"val_score": score}
+
+    def predict(self, model: ModelState, subset: np.ndarray) -> np.ndarray:
+        """Predicted values [C, T] of a subset of the crystals; NaN for all others."""
+        batches = self.plan.deal(subset)
+        outputs = [
+            self.predict_steps(model.params, model.stats, self.data, jnp.asarray(part)).output
+            for part in batches
+        ]
+        ordered = in_dataset_order(np.stack(jax.device_get(outputs)), batches, len(self.target))
+        return predicted_values(ordered, self.config.properties)
+
+    def save(self, run: RunDirectory) -> None:
+        """Save state, best model and progress; write the tables up to this epoch."""
+        run.save_training((self.state, self.best), asdict(self.progress))
+        run.write_text("metrics.csv", _table(self.progress.rows))
+        run.write_text("timing.csv", _table(self.progress.timing))
+
+
+def _copy(state: TrainState) -> ModelState:
+    """The model's part of the state, in buffers of its own: the step reuses the state's."""
+    return ModelState(*jax.tree.map(jnp.copy, (state.params, state.stats)))
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    text = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return text.getvalue()
+
+
+@contextmanager
+def _stop_signals() -> Iterator[list[int]]:
+    """Collects SIGINT and SIGTERM for the loop to act on; a second SIGINT stops at once."""
+    received: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if received and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    try:
+        previous = [signal.signal(number, handle) for number in numbers]
+    except ValueError:  # not in the main thread: signals are somebody else's business
+        yield received
+        return
+    try:
+        yield received
+    finally:
+        for number, handler in zip(numbers, previous, strict=True):
+            signal.signal(number, handler)
