@@ -71,8 +71,8 @@ def iter_graphs(
     Raises:
         UserError: a path that does not exist, or a folder without structure files.
     """
-    for record, graph in featurize(iter_items(paths), config, workers):
-        yield record.id, graph
+    results = featurize(iter_items(paths), config, workers)
+    return ((record.id, graph) for record, graph in results)
 
 
 def available_cores() -> int:

@@ -87,7 +87,7 @@ def resolve_property(name: str, available_columns: Collection[str]) -> Property:
     if list(available_columns) == [UNNAMED_COLUMN]:
         return replace(known, column=UNNAMED_COLUMN)
     close = difflib.get_close_matches(wanted, columns, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
+    hint = f"; did you mean {close[0]!r}?" if close else "."
     listed = ", ".join(sorted(columns)) or "none"
     raise UserError(f"the data has no property {name!r}{hint} It has: {listed}.")
 

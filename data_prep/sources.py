@@ -124,9 +124,8 @@ def iter_structures(paths: Iterable[Path]) -> Iterator[tuple[str, Structure | Ba
     Raises:
         UserError: as ``iter_items``.
     """
-    for item in iter_items(paths):
-        record, structure = read_item(item)
-        yield record.id, structure
+    results = map(read_item, iter_items(paths))
+    return ((record.id, structure) for record, structure in results)
 
 
 def _structures_at(path: Path) -> Source:

@@ -50,6 +50,8 @@ def read_structure(path: Path) -> Structure:
             content = gzip.decompress(content)
     except (EOFError, gzip.BadGzipFile, zlib.error):
         raise BadCrystal("the compressed file is cut off or damaged") from None
+    except FileNotFoundError:
+        raise BadCrystal(f"no structure file: {path.name} is not there") from None
     except OSError as error:
         raise BadCrystal(f"the file cannot be read: {error.strerror}") from None
     text = content.decode("utf-8", errors="replace")
