@@ -7,6 +7,7 @@ to the device.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -175,7 +176,8 @@ def gather_batch(data: CrystalArrays, crystals: jax.Array, shape: BatchShape) ->
     )
 
 
-class _Members(NamedTuple):
+@dataclass(frozen=True)
+class _Members:
     """Where a batch's rows of one kind come from; the padding graph takes what is left over."""
 
     row: jax.Array

@@ -10,7 +10,7 @@ makes them weights that sum to 1 (`softmax_over_crystals`). The five choices:
 - `none`: every atom counts 1 (plain AGAT).
 """
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,8 @@ from flax import nnx
 from gatgnn_jax.ops import glorot_uniform, softplus
 
 
-class Atoms(NamedTuple):
+@dataclass(frozen=True)
+class Atoms:
     """The atoms of a batch, for layers that work on whole crystals.
 
     `crystal` [A] int32 names each atom's graph among `num_crystals` (the last one is padding),

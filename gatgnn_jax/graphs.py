@@ -3,22 +3,22 @@
 Sizes: G graphs, N nodes, E edges, B bonds, A atoms, T targets. The last graph is padding, as in
 jraph: it holds the rows that fill the batch up to its fixed shape.
 
-| field                      | shape     | dtype   | meaning                                        |
-|----------------------------|-----------|---------|------------------------------------------------|
-| `nodes["atomic_number"]`   | [N]       | int32   | 1 to 100; 0 for padding                        |
-| `nodes["multiplicity"]`    | [N]       | float32 | atoms the node stands for; 0 for padding       |
-| `edges["bond"]`            | [E]       | int32   | the row of `bond_distance` that is its length  |
-| `edges["multiplicity"]`    | [E]       | float32 | neighbours the edge stands for; 0 for padding  |
-| `senders`                  | [E]       | int32   | the neighbour                                  |
+| field                      | shape     | dtype   | meaning                                       |
+|----------------------------|-----------|---------|-----------------------------------------------|
+| `nodes["atomic_number"]`   | [N]       | int32   | 1 to 100; 0 for padding                       |
+| `nodes["multiplicity"]`    | [N]       | float32 | atoms the node stands for; 0 for padding      |
+| `edges["bond"]`            | [E]       | int32   | row of `bond_distance` that is its length     |
+| `edges["multiplicity"]`    | [E]       | float32 | neighbours it stands for; 0 for padding       |
+| `senders`                  | [E]       | int32   | the neighbour                                 |
 | `receivers`                | [E], None | int32   | the centre; None: as many edges for each node |
-| `n_node`, `n_edge`         | [G]       | int32   | nodes and edges of each graph                  |
-| `globals["bond_distance"]` | [B]       | float32 | Å                                              |
-| `globals["atom_node"]`     | [A]       | int32   | the node that stands for the atom              |
-| `globals["atom_graph"]`    | [A]       | int32   | the graph the atom is in; G - 1 for padding    |
-| `globals["atom_index"]`    | [A]       | int32   | 0, 1, … within its crystal                     |
-| `globals["atom_number"]`   | [A]       | int32   | 0, 1, … within its dataset                     |
-| `globals["cluster"]`       | [A]       | int32   | 0, 1 or 2: the atom's group by position        |
-| `globals["target"]`        | [G, T]    | float32 | transformed targets; NaN where missing         |
+| `n_node`, `n_edge`         | [G]       | int32   | nodes and edges of each graph                 |
+| `globals["bond_distance"]` | [B]       | float32 | Å                                             |
+| `globals["atom_node"]`     | [A]       | int32   | the node that stands for the atom             |
+| `globals["atom_graph"]`    | [A]       | int32   | the graph the atom is in; G - 1 for padding   |
+| `globals["atom_index"]`    | [A]       | int32   | 0, 1, … within its crystal                    |
+| `globals["atom_number"]`   | [A]       | int32   | 0, 1, … within its dataset                    |
+| `globals["cluster"]`       | [A]       | int32   | 0, 1 or 2: the atom's group by position       |
+| `globals["target"]`        | [G, T]    | float32 | transformed targets; NaN where missing        |
 
 Three things are kept apart that are one in a plain graph, because each is computed once however
 often it is used. Nodes and atoms differ where indistinguishable atoms are merged

@@ -1,7 +1,7 @@
 """What is learned and how well: losses and metrics of regression and classification targets."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +27,9 @@ def num_outputs(properties: Sequence[Property]) -> int:
     return output_slices(properties)[-1].stop
 
 
-class Sums(NamedTuple):
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Sums:
     """Totals over the targets of some crystals, [T] each."""
 
     loss: jax.Array
@@ -80,7 +82,7 @@ def metrics(
     With more than one property each name ends in the property's. What cannot be computed (no
     targets, one class only) is NaN.
     """
-    result = {}
+    result: dict[str, float] = {}
     for t, p in enumerate(properties):
         known = ~np.isnan(target[:, t])
         y, z = target[known, t].astype(np.float64), predicted[known, t].astype(np.float64)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from typing import Self
 
 from rich.console import Console
 from rich.progress import (
@@ -42,7 +43,7 @@ class TrainingReporter:
             )
             self.task = self.bar.add_task("", total=epochs, completed=done, text="compiling …")
 
-    def __enter__(self) -> "TrainingReporter":
+    def __enter__(self) -> Self:
         if self.bar is not None:
             self.bar.start()
         return self

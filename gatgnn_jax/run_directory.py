@@ -78,7 +78,7 @@ class RunConfig:
         values = json.loads(text)
         if values.get("format_version") != FORMAT_VERSION:
             raise ValueError(
-                f"format version {values.get('format_version')}, this program reads {FORMAT_VERSION}"
+                f"format {values.get('format_version')}; this program reads {FORMAT_VERSION}"
             )
         return cls(
             graph=GraphConfig.from_dict(values["graph"]),
@@ -236,12 +236,10 @@ class RunDirectory:
             raise UserError(
                 f"{self.path} has no trained model yet: finish it with --resume {self.path}"
             )
-        graphdef, params, stats = nnx.split(
-            nnx.eval_shape(config.new_model), nnx.Param, nnx.BatchStat
-        )
+        graphdef, *states = nnx.split(nnx.eval_shape(config.new_model), nnx.Param, nnx.BatchStat)
         sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
         like = jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), (params, stats)
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tuple(states)
         )
         with ocp.StandardCheckpointer() as checkpointer:
             restored = checkpointer.restore(best, like)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -66,16 +67,17 @@ class TrainOptions:
     """Processes that prepare the data; all cores by default."""
     quiet: bool = False
     """Show errors only."""
-    graph: Annotated[GraphConfig, tyro.conf.arg(name="")] = GraphConfig()
-    model: Annotated[ModelConfig, tyro.conf.arg(name="")] = ModelConfig()
-    train: Annotated[TrainConfig, tyro.conf.arg(name="")] = TrainConfig()
+    graph: Annotated[GraphConfig, tyro.conf.arg(name="")] = PRESETS["paper-cgcnn"].graph
+    model: Annotated[ModelConfig, tyro.conf.arg(name="")] = PRESETS["paper-cgcnn"].model
+    train: Annotated[TrainConfig, tyro.conf.arg(name="")] = PRESETS["paper-cgcnn"].train
 
 
 def parse(arguments: list[str]) -> TrainOptions:
     """Options from the command line; the preset's settings are the defaults of the others."""
     named = [a.partition("=")[2] for a in arguments if a.startswith("--preset=")]
-    named += [b for a, b in zip(arguments, arguments[1:], strict=False) if a == "--preset"]
-    preset = PRESETS.get(named[-1] if named else "paper-cgcnn", PRESETS["paper-cgcnn"])
+    named += [b for a, b in pairwise(arguments) if a == "--preset"]
+    # A name that is no preset is refused by the parser below.
+    preset = next((p for name, p in PRESETS.items() if name in named[-1:]), PRESETS["paper-cgcnn"])
     default = TrainOptions(graph=preset.graph, model=preset.model, train=preset.train)
     try:
         return tyro.cli(
@@ -133,7 +135,7 @@ class Prepared:
 
 
 def prepare(options: TrainOptions, resumed: RunConfig | None) -> Prepared:
-    """Open the data, choose targets and split it; `resumed` are the settings of a run to go on with.
+    """Open the data, choose targets and split it; `resumed` are the settings of an earlier start.
 
     Raises:
         UserError: data, property or split that cannot be used.

@@ -60,7 +60,8 @@ def init_state(
     model: nnx.Module, optimizer: optax.GradientTransformation
 ) -> tuple[nnx.GraphDef, TrainState]:
     """The model's structure, and the state training starts from."""
-    graphdef, params, stats = nnx.split(model, nnx.Param, nnx.BatchStat)
+    graphdef, *states = nnx.split(model, nnx.Param, nnx.BatchStat)
+    params, stats = states
     return graphdef, TrainState(params, stats, optimizer.init(params), jnp.zeros((), jnp.int32))
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from data_prep.errors import UserError
 from gatgnn_jax.batches import BatchPlan, CrystalArrays, in_dataset_order
-from gatgnn_jax.objective import metrics, predicted_values, selection_score
+from gatgnn_jax.objective import Sums, metrics, predicted_values, selection_score
 from gatgnn_jax.run_directory import ModelState, RunConfig, RunDirectory
 from gatgnn_jax.train_step import (
     TrainState,
@@ -99,7 +99,7 @@ class Trainer:
     @property
     def compilations(self) -> int:
         """How often the training step was compiled."""
-        return self.train_steps._cache_size()
+        return self.train_steps._cache_size()  # type: ignore[attr-defined]
 
     def restore(self, run: RunDirectory) -> bool:
         """Take up the state the run was last saved in; False if it never was."""
@@ -143,18 +143,18 @@ class Trainer:
         for batches in self.plan.deal(self.subsets["train"], rng):
             self.state, sums = self.train_steps(self.state, self.data, jnp.asarray(batches), key)
             totals.append(sums)
-        loss, error, count = np.sum(jax.device_get(totals), axis=0)
+        sums = jax.tree.map(lambda *parts: np.sum(parts, axis=0), *jax.device_get(totals))
         seconds = time.perf_counter() - started
 
         val = self.subsets["val"]
         predicted = self.predict(ModelState(self.state.params, self.state.stats), val)[val]
         score = selection_score(predicted, self.target[val], self.config.properties, self.scale)
-        if not (np.isfinite(loss).all() and np.isfinite(score)):
+        if not (np.isfinite(sums.loss).all() and np.isfinite(score)):
             raise UserError(
                 f"the loss is no longer a number in epoch {epoch + 1}: train again with a lower "
                 f"--learning-rate (it was {settings.learning_rate:g})"
             )
-        row = self._row(loss, error, count, predicted, score)
+        row = self._row(sums, predicted, score)
         self.progress.rows.append(row)
         self.progress.timing.append(
             {
@@ -171,14 +171,7 @@ class Trainer:
             self.best = _copy(self.state)
         return row
 
-    def _row(
-        self,
-        loss: np.ndarray,
-        error: np.ndarray,
-        count: np.ndarray,
-        predicted: np.ndarray,
-        score: float,
-    ) -> dict[str, float]:
+    def _row(self, sums: Sums, predicted: np.ndarray, score: float) -> dict[str, float]:
         """A row of metrics.csv."""
         settings, properties = self.config.train, self.config.properties
         epoch = self.progress.epoch
@@ -186,9 +179,9 @@ class Trainer:
         row: dict[str, float] = {
             "epoch": epoch + 1,
             "learning_rate": settings.learning_rate * settings.decay**drops,
-            "train_loss": float(np.mean(loss / np.maximum(count, 1))),
+            "train_loss": float(np.mean(sums.loss / np.maximum(sums.count, 1))),
         }
-        for p, value in zip(properties, error / np.maximum(count, 1), strict=True):
+        for p, value in zip(properties, sums.error / np.maximum(sums.count, 1), strict=True):
             ending = f"_{p.name}" if len(properties) > 1 else ""
             name = "train_mae" if p.task == "regression" else "train_error"
             row[name + ending] = float(value)
