@@ -44,8 +44,10 @@ def build_dataset(
     Raises:
         UserError: no source, or no crystal of it that can be used.
     """
+    if limit is not None and limit < 1:
+        raise UserError(f"the limit is {limit}: give 1 or more crystals")
     crystals = open_source(source)
-    total = min(crystals.count, limit or crystals.count)
+    total = crystals.count if limit is None else min(limit, crystals.count)
     stream = featurize(itertools.islice(crystals.items(), total), config, workers)
     results = list(track(stream, total, "Building graphs", quiet=not progress))
     return _assemble(results, config, source)
@@ -228,6 +230,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 from pathlib import Path
 
 from rich.console import Console
@@ -50,16 +51,19 @@ def open_dataset(
             dataset = dataset.take(range(limit))
         return dataset, read_skipped(path)
     cached = _cache_directory(cache_dir) / "datasets" / _key(path, config, limit)
-    if not cached.exists():
-        built = build_dataset(path, config, workers=workers, progress=not quiet, limit=limit)
-        try:
-            save_built(*built, cached)
-        except UserError as error:
-            # Another process may have been faster; and without a cache the work still goes on.
-            if not cached.exists():
-                Console(stderr=True, quiet=quiet).print(f"not cached: {error}", style="yellow")
-                return built
-    return load_dataset(cached), read_skipped(cached)
+    try:
+        return load_dataset(cached), read_skipped(cached)
+    except UserError:  # not there yet, or damaged
+        shutil.rmtree(cached, ignore_errors=True)
+    dataset, skipped = build_dataset(path, config, workers=workers, progress=not quiet, limit=limit)
+    try:
+        save_built(dataset, skipped, cached)
+        return load_dataset(cached), skipped
+    except UserError as error:
+        # Another process may have been faster, or nothing can be written: go on from memory.
+        if not cached.exists():
+            Console(stderr=True, quiet=quiet).print(f"not cached: {error}", style="yellow")
+        return dataset, skipped
 
 
 def check_settings(path: Path, built_with: GraphConfig, wanted: GraphConfig) -> None:

@@ -22,6 +22,8 @@ from data_prep.errors import UserError
 from data_prep.graph import CrystalGraph
 
 FORMAT_VERSION = 1
+"""Raised whenever the files change, or the same crystals give other arrays: cached datasets of
+another version are built again."""
 
 
 @dataclass(frozen=True)
@@ -253,7 +255,7 @@ def load_dataset(path: Path) -> GraphDataset:
             content_hash=header["content_hash"],
             **arrays,
         )
-    except (OSError, ValueError, KeyError):
+    except (OSError, EOFError, ValueError, KeyError):
         raise UserError(f"the dataset {path} is damaged: build it again") from None
 
 

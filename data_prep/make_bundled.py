@@ -7,12 +7,12 @@ with their elastic moduli. Licences and citations stand in ``bundled/README.md``
 
 import gzip
 import json
-import sys
 import tarfile
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import tyro
 from pymatgen.core import Structure
 
 from data_prep.structures import structure_from_cif
@@ -56,12 +56,12 @@ def json_lines(table: pd.DataFrame) -> str:
     return "".join(lines)
 
 
-def main(archive: str) -> None:
+def main(archive: Path, /) -> None:
     """Write the bundled file from matminer's source distribution."""
-    text = json_lines(read_table(Path(archive)))
+    text = json_lines(read_table(archive))
     # Without the time of day in the header the same archive gives the same bytes.
     OUTPUT.write_bytes(gzip.compress(text.encode(), compresslevel=9, mtime=0))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    tyro.cli(main, prog="python -m data_prep.make_bundled")

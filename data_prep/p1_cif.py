@@ -46,6 +46,9 @@ _FORM = re.compile(
 _IDEAL_TOLERANCE = 1e-4
 _SAME_SITE = 1e-3
 
+# All pairs of sites are compared at once, which takes memory.
+_MOST_SITES = 1000
+
 
 def parse_p1_cif(text: str) -> Structure | None:
     """The structure CifParser reads from ``text``, to the last bit; None if it has another form.
@@ -59,7 +62,7 @@ def parse_p1_cif(text: str) -> Structure | None:
     fields = sites.split()
     symbols = fields[0::7]
     known = _electronegativity()
-    if any(symbol not in known for symbol in symbols):
+    if len(symbols) > _MOST_SITES or any(symbol not in known for symbol in symbols):
         return None
     if sorted((quoted_formula or plain_formula).split()) != _counts(symbols):
         return None

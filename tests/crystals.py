@@ -48,6 +48,14 @@ def shuffled(structure: Structure, seed: int = 0) -> tuple[Structure, np.ndarray
     return Structure.from_sites([structure[int(site)] for site in order]), order
 
 
+def jittered(structure: Structure, distance: float, seed: int = 0) -> Structure:
+    """Every atom moved by ``distance`` (Å) in a direction of its own."""
+    steps = np.random.default_rng(seed).normal(size=(len(structure), 3))
+    steps *= distance / np.linalg.norm(steps, axis=1, keepdims=True)
+    positions = structure.cart_coords + steps
+    return Structure(structure.lattice, structure.species, positions, coords_are_cartesian=True)
+
+
 def bundled(step: int) -> list[tuple[str, Structure]]:
     """Every ``step``-th of the bundled crystals."""
     with gzip.open(BUNDLED) as lines:

@@ -16,7 +16,7 @@ from crystals import bundled, rock_salt, without_symmetry
 from pymatgen.core import Lattice, Structure
 from pymatgen.io.cif import CifWriter
 
-from data_prep import featurize
+from data_prep import featurize, progress
 from data_prep.build import build_dataset, main
 from data_prep.cache import BUNDLED
 from data_prep.config import GRAPH_PRESETS, GraphConfig
@@ -263,8 +263,23 @@ def test_an_error_nobody_thought_of_costs_one_crystal(tmp_path, monkeypatch):
     assert [tuple(row) for row in skipped] == [("a", "no graph: RuntimeError: surprise")]
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_shows_count_rate_and_time_left(terminal, monkeypatch, capfd):
+    if terminal:
+        monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes this for a terminal
+    monkeypatch.setattr(progress, "LINE_EVERY", 0.0)
+    assert list(progress.track(range(1, 4), 3, "Building")) == [1, 2, 3]
+    shown = capfd.readouterr().err
+    for part in ("Building", "3/3", "/s"):
+        assert part in shown
+    assert list(progress.track(range(3), 3, "Building", quiet=True)) == [0, 1, 2]
+    assert capfd.readouterr().err == ""
+
+
 def test_limit_takes_the_first_crystals(tmp_path):
     source = head_of_bundled(tmp_path / "x.jsonl", 6)
+    with pytest.raises(UserError, match="the limit is 0: give 1 or more"):
+        build(source, limit=0)
     assert build(source, limit=4)[0].ids.tolist() == build(source)[0].ids.tolist()[:4]
 
 

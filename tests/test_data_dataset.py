@@ -163,6 +163,14 @@ def test_second_opening_comes_from_the_cache(source, tmp_path, monkeypatch):
     assert skipped_again == skipped
 
 
+def test_damaged_dataset_in_the_cache_is_built_again(source, tmp_path):
+    options = {"cache_dir": tmp_path / "cache", "quiet": True}
+    first, _ = open_dataset(source, GraphConfig(), **options)
+    (cached,) = (tmp_path / "cache" / "datasets").iterdir()
+    (cached / "edge_sender.npy").write_bytes(b"")
+    assert_equal(open_dataset(source, GraphConfig(), **options)[0], first)
+
+
 def test_cache_follows_content_settings_and_limit(source, tmp_path):
     options = {"cache_dir": tmp_path / "cache", "quiet": True}
     first, _ = open_dataset(source, GraphConfig(), **options)

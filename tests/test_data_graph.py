@@ -2,7 +2,15 @@
 
 import numpy as np
 import pytest
-from crystals import bundled, diamond, ordered_alloy, rock_salt, shuffled, without_symmetry
+from crystals import (
+    bundled,
+    diamond,
+    jittered,
+    ordered_alloy,
+    rock_salt,
+    shuffled,
+    without_symmetry,
+)
 from pymatgen.core import Lattice, Structure
 from sklearn.cluster import SpectralClustering
 
@@ -161,8 +169,7 @@ def test_nothing_merges_without_symmetry():
 
 @pytest.mark.parametrize("structure", [rock_salt(), diamond(), ordered_alloy()])
 def test_jitter_undoes_the_merging(structure):
-    structure.perturb(0.002)
-    graph = build_graph(structure, REDUCED)
+    graph = build_graph(jittered(structure, 0.002), REDUCED)
     assert len(graph.multiplicity) == len(structure)
 
 
@@ -225,8 +232,7 @@ def test_cells_of_one_two_and_two_hundred_atoms():
     large = ordered_alloy() * (5, 5, 2)
     assert build_graph(large, REDUCED).multiplicity.tolist() == [150, 50]
     assert build_graph(large, FULL).sender.shape == (200, 12)
-    large.perturb(0.02)
-    assert len(build_graph(large, REDUCED).multiplicity) == 200
+    assert len(build_graph(jittered(large, 0.02), REDUCED).multiplicity) == 200
 
 
 @pytest.mark.parametrize(
