@@ -167,6 +167,8 @@ def test_damaged_dataset_in_the_cache_is_built_again(source, tmp_path):
     options = {"cache_dir": tmp_path / "cache", "quiet": True}
     first, _ = open_dataset(source, GraphConfig(), **options)
     (cached,) = (tmp_path / "cache" / "datasets").iterdir()
+    # Unlinked first: writing to a file that is mapped would pull it from under ``first``.
+    (cached / "edge_sender.npy").unlink()
     (cached / "edge_sender.npy").write_bytes(b"")
     assert_equal(open_dataset(source, GraphConfig(), **options)[0], first)
 
