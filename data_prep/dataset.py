@@ -233,8 +233,10 @@ def load_dataset(path: Path) -> GraphDataset:
     """
     try:
         header = json.loads((path / "dataset.json").read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{path} is no dataset: it has no dataset.json") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
     except ValueError:
         raise UserError(f"{path}/dataset.json is damaged: build the dataset again") from None
     if header.get("format_version") != FORMAT_VERSION:

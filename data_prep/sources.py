@@ -234,9 +234,12 @@ def _read_json(path: Path) -> list[Record]:
         raise UserError(f"{path} is cut off or damaged: copy it again") from None
     except ValueError:
         raise UserError(f"{path} is not valid JSON (JSON lines end in .jsonl)") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    rows: list[Any]
     if isinstance(content, dict) and {"index", "columns", "data"} <= content.keys():
-        rows = [dict(zip(content["columns"], row, strict=True)) for row in content["data"]]
-        names = list(map(str, content["index"]))
+        rows = [dict(zip(content["columns"], row, strict=False)) for row in content["data"]]
+        names = [str(index) for index in content["index"]]
     elif isinstance(content, dict) and "lattice" in content:
         rows, names = [content], [path.name.removesuffix(".gz").removesuffix(".json")]
     elif isinstance(content, dict):
@@ -245,7 +248,7 @@ def _read_json(path: Path) -> list[Record]:
         rows, names = content, [str(index) for index in range(len(content))]
     else:
         rows, names = [], []
-    if not all(isinstance(row, dict) for row in rows):
+    if len(rows) != len(names) or not all(isinstance(row, dict) for row in rows):
         raise UserError(f"{path} is no list of structures, nor of rows with a structure")
     return [_record_of_row(row, name) for row, name in zip(rows, names, strict=True)]
 

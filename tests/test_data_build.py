@@ -136,6 +136,8 @@ def test_mistakes_give_one_line_that_names_the_fix(tmp_path, capfd):
     blank = write_lines(tmp_path / "blank.jsonl", ["\n"])
     broken = tmp_path / "broken.json"
     broken.write_text("[{]")
+    uneven = tmp_path / "uneven.json"
+    uneven.write_text('{"index": [0, 1], "columns": ["structure", "x"], "data": [[{}, 1]]}')
     cut = tmp_path / "cut.jsonl.gz"
     cut.write_bytes(BUNDLED.read_bytes()[:20000])
     taken = tmp_path / "taken"
@@ -148,6 +150,7 @@ def test_mistakes_give_one_line_that_names_the_fix(tmp_path, capfd):
         ([bad], "none of 1 crystals can be used; a: the CIF is empty"),
         ([blank], "holds no crystals"),
         ([broken], "is not valid JSON"),
+        ([uneven], "is no list of structures, nor of rows with a structure"),
         ([cut], "is cut off or damaged: copy it again"),
         ([good, "--property", "bulk_modulus"], "has no property 'bulk_modulus'. It has: gap"),
         ([good, "--radius", "-1"], "radius is -1.0: give"),
