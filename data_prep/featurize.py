@@ -5,7 +5,6 @@ import math
 import os
 import time
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 from threadpoolctl import threadpool_limits
@@ -13,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from data_prep.config import GraphConfig
 from data_prep.errors import BadCrystal
 from data_prep.graph import CrystalGraph, build_graph
-from data_prep.sources import Item, Record, iter_items, read_item
+from data_prep.sources import Item, Record, read_item
 
 HEAD_START = 2.0
 """Seconds to work alone before other processes are started, which takes about as long."""
@@ -61,18 +60,6 @@ def featurize(
     finally:
         # They would wait for more work for minutes, beside the training that follows.
         get_reusable_executor().shutdown(wait=True, kill_workers=True)
-
-
-def iter_graphs(
-    paths: Iterable[Path], config: GraphConfig, workers: int | None = None
-) -> Iterator[tuple[str, CrystalGraph | BadCrystal]]:
-    """Id and graph, or the reason why there is none, of every crystal in files and folders.
-
-    Raises:
-        UserError: a path that does not exist, or a folder without structure files.
-    """
-    results = featurize(iter_items(paths), config, workers)
-    return ((record.id, graph) for record, graph in results)
 
 
 def available_cores() -> int:

@@ -105,7 +105,7 @@ def read_item(item: Item) -> tuple[Record, Structure | BadCrystal]:
         return record, error
 
 
-def iter_items(paths: Iterable[Path]) -> Iterator[Item]:
+def open_structures(paths: Iterable[Path]) -> Source:
     """The crystals of files and folders, targets or not: ``id_prop.csv`` is not needed.
 
     Of a folder the CIF and POSCAR files are taken, by name.
@@ -115,16 +115,19 @@ def iter_items(paths: Iterable[Path]) -> Iterator[Item]:
     """
     # All paths are looked at before the first crystal comes, so that a slip shows at once.
     sources = [_structures_at(Path(path)) for path in paths]
-    return itertools.chain.from_iterable(source.items() for source in sources)
+    return Source(
+        lambda: itertools.chain.from_iterable(source.items() for source in sources),
+        sum(source.count for source in sources),
+    )
 
 
 def iter_structures(paths: Iterable[Path]) -> Iterator[tuple[str, Structure | BadCrystal]]:
     """Id and structure, or the reason why there is none, of every crystal in ``paths``.
 
     Raises:
-        UserError: as ``iter_items``.
+        UserError: as ``open_structures``.
     """
-    results = map(read_item, iter_items(paths))
+    results = map(read_item, open_structures(paths).items())
     return ((record.id, structure) for record, structure in results)
 
 

@@ -22,9 +22,8 @@ from data_prep.cache import BUNDLED
 from data_prep.config import GRAPH_PRESETS, GraphConfig
 from data_prep.dataset import load_dataset
 from data_prep.errors import BadCrystal, UserError
-from data_prep.featurize import iter_graphs
 from data_prep.graph import CrystalGraph, build_graph
-from data_prep.sources import iter_structures
+from data_prep.sources import iter_structures, open_structures
 
 NACL = str(CifWriter(Structure(Lattice.cubic(3.3), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])))
 ISOLATED = str(CifWriter(Structure(Lattice.cubic(30), ["Cs"], [[0, 0, 0]])))
@@ -241,7 +240,8 @@ def test_structures_for_prediction_need_no_targets(bad_folder, tmp_path):
     assert {"0", "line", "POSCAR-salt", "good", "packed"} <= found.keys()
     assert isinstance(found["POSCAR-salt"], Structure)
     assert isinstance(found["empty"], BadCrystal)
-    graphs = dict(iter_graphs([bad_folder], GraphConfig()))
+    stream = featurize.featurize(open_structures([bad_folder]).items(), GraphConfig())
+    graphs = {record.id: graph for record, graph in stream}
     assert sum(isinstance(graph, CrystalGraph) for graph in graphs.values()) == 7
     assert str(graphs["isolated"]).startswith("no neighbour within 8 Å")
     single.unlink()
