@@ -73,15 +73,18 @@ class BatchShape(NamedTuple):
     atoms: int
 
 
-def crystal_arrays(dataset: GraphDataset, target: np.ndarray) -> CrystalArrays:
+def crystal_arrays(
+    dataset: GraphDataset, target: np.ndarray, dense: bool | None = None
+) -> CrystalArrays:
     """A dataset and its transformed targets [C, T] as flat arrays on the host.
 
     Where most of a dataset's K slots a node are used they are kept, so that sums over a node's
-    edges are sums over an axis; else (merged edges, small radii) only used slots are kept.
+    edges are sums over an axis; else (merged edges, small radii) only used slots are kept. `dense`
+    says which, whatever the crystals.
     """
     used = np.asarray(dataset.edge_multiplicity) > 0
     crystal = np.repeat(np.arange(len(dataset)), dataset.n_node)
-    is_dense = used.mean() >= DENSE_SHARE
+    is_dense = used.mean() >= DENSE_SHARE if dense is None else dense
     keep = np.ones_like(used) if is_dense else used
 
     per_node = keep.sum(1)
@@ -149,14 +152,20 @@ def gather_batch(data: CrystalArrays, crystals: jax.Array, shape: BatchShape) ->
     bonds = data.edge_bond[edge.row] + bond.first[edge.graph]
     return jraph.GraphsTuple(
         nodes={
-            "atomic_number": data.atomic_number[node.row].astype(jnp.int32) * node.real,
-            "multiplicity": data.multiplicity[node.row].astype(jnp.float32) * node.real,
+            "atomic_number": jnp.where(
+                node.real, data.atomic_number[node.row].astype(jnp.int32), 0
+            ),
+            "multiplicity": jnp.where(
+                node.real, data.multiplicity[node.row].astype(jnp.float32), 0
+            ),
         },
         edges={
             "bond": jnp.where(
                 edge.real, bonds, jnp.arange(shape.edges, dtype=jnp.int32) % shape.bonds
             ),
-            "multiplicity": data.edge_multiplicity[edge.row].astype(jnp.float32) * edge.real,
+            "multiplicity": jnp.where(
+                edge.real, data.edge_multiplicity[edge.row].astype(jnp.float32), 0
+            ),
         },
         senders=node_of(edge, data.sender),
         receivers=None if data.receiver is None else node_of(edge, data.receiver),
@@ -196,7 +205,7 @@ class _Members:
     @classmethod
     def of(cls, rows: Rows, crystals: jax.Array, total: int) -> "_Members":
         present = crystals >= 0
-        count = rows.count[crystals] * present
+        count = jnp.where(present, rows.count[crystals], 0)
         count = jnp.append(count, total - count.sum())
         first = jnp.cumsum(count) - count
         graphs = jnp.arange(count.shape[0], dtype=jnp.int32)

@@ -1,0 +1,113 @@
+"""Small models and batches for the tests of the model."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import jraph
+import numpy as np
+from flax import nnx
+from pymatgen.core import Structure
+
+from data_prep.config import GraphConfig
+from data_prep.dataset import GraphDataset, pack
+from data_prep.graph import build_graph
+from gatgnn_jax.batches import BatchShape, CrystalArrays, crystal_arrays, gather_batch
+from gatgnn_jax.config import GlobalAttention, ModelConfig
+from gatgnn_jax.layers import AGATLayer
+from gatgnn_jax.model import GATGNN, Output
+
+GLOBAL_ATTENTIONS: tuple[GlobalAttention, ...] = (
+    "composition",
+    "cluster-fixed",
+    "cluster-random",
+    "cluster-learnable",
+    "none",
+)
+
+
+def dataset_of(structures: Sequence[Structure], config: GraphConfig) -> GraphDataset:
+    """The graphs of some structures, without targets."""
+    graphs = [build_graph(structure, config) for structure in structures]
+    return pack(graphs, [str(i) for i in range(len(graphs))], {}, config)
+
+
+def arrays_of(dataset: GraphDataset, target: np.ndarray | None = None) -> CrystalArrays:
+    """A dataset's flat arrays, with zeros for targets unless given."""
+    return crystal_arrays(dataset, np.zeros((len(dataset), 1)) if target is None else target)
+
+
+def batch_of(
+    data: CrystalArrays, crystals: Sequence[int] | None = None, extra: int = 1
+) -> jraph.GraphsTuple:
+    """Crystals in that order, padded by `extra` crystals, nodes, edges, bonds and atoms each."""
+    rows = np.arange(len(data.target)) if crystals is None else np.array(crystals)
+    nodes, edges, bonds, atoms = (
+        int(rows_of.count[rows].sum()) + extra
+        for rows_of in (data.node, data.edge, data.bond, data.atom)
+    )
+    if data.receiver is None:
+        edges = nodes * (len(data.sender) // len(data.atomic_number))
+    shape = BatchShape(len(rows) + extra - 1, nodes, edges, bonds, atoms)
+    padded = np.concatenate([rows, np.full(extra - 1, -1)]).astype(np.int32)
+    return gather_batch(jax.tree.map(jnp.asarray, data), jnp.asarray(padded), shape)
+
+
+def small_model(
+    config: GraphConfig, global_attention: GlobalAttention = "composition", **settings: Any
+) -> GATGNN:
+    """Two layers of eight neurons, with running statistics that are not those of a new model."""
+    settings = {"num_layers": 2, "neurons": 8, "heads": 2} | settings
+    model = GATGNN(
+        ModelConfig(global_attention=global_attention, **settings), config, 1, rngs=nnx.Rngs(0)
+    )
+    rng = np.random.default_rng(0)
+    for layer in model.layers:
+        for norm in (layer.attention_norm, layer.norm) if isinstance(layer, AGATLayer) else ():
+            for stat, shift in ((norm.mean, 0.0), (norm.var, 1.0)):
+                noise = rng.uniform(-0.3, 0.3, stat[...].shape)
+                stat[...] = jnp.asarray(shift + noise, jnp.float32)
+    return model
+
+
+@partial(jax.jit, static_argnums=0)
+def _apply(graphdef: nnx.GraphDef, state: Any, graph: jraph.GraphsTuple) -> Output:
+    return nnx.merge(graphdef, state)(graph, key=jax.random.key(0))
+
+
+def outputs(model: GATGNN, graph: jraph.GraphsTuple) -> Output:
+    """All outputs for a batch in evaluation mode."""
+    return _apply(*nnx.split(model), graph)
+
+
+def predictions(model: GATGNN, graph: jraph.GraphsTuple, count: int) -> np.ndarray:
+    """Predictions of the first `count` crystals of a batch in evaluation mode."""
+    return np.asarray(outputs(model, graph).prediction[:count, 0])
+
+
+@partial(jax.jit, static_argnums=(0, 4))
+def _training_pass(
+    graphdef: nnx.GraphDef, params: Any, stats: Any, graph: jraph.GraphsTuple, count: int
+) -> tuple[Any, Any, Any]:
+    def loss(params: Any) -> tuple[jax.Array, Any]:
+        copy = nnx.merge(graphdef, params, stats, copy=True)
+        output = copy(graph, train=True, key=jax.random.key(0))
+        return jnp.square(output.prediction[:count]).sum(), nnx.state(copy, nnx.BatchStat)
+
+    (value, new_stats), gradient = jax.value_and_grad(loss, has_aux=True)(params)
+    return value, gradient, new_stats
+
+
+def loss_and_gradient(model: GATGNN, graph: jraph.GraphsTuple, count: int) -> tuple[Any, Any, Any]:
+    """Loss, gradients and batch statistics of one pass in training mode."""
+    graphdef, *states = nnx.split(model, nnx.Param, nnx.BatchStat)
+    return _training_pass(graphdef, *states, graph, count)
+
+
+def assert_trees_close(actual: Any, expected: Any, tolerance: float) -> None:
+    """Every array within `tolerance` of the largest entry of the whole expected tree."""
+    largest = max(float(np.abs(x).max()) for x in jax.tree.leaves(expected))
+    for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, atol=tolerance * largest, rtol=0)
