@@ -37,6 +37,23 @@ def use_device(device: Device) -> None:
         ) from None
 
 
+def output_folder(folder: Path) -> Path:
+    """A folder to write results to; made if it is not there.
+
+    Raises:
+        UserError: it is a run, whose own files would be overwritten, or cannot be made.
+    """
+    if (folder / "config.json").exists():
+        raise UserError(f"--out: {folder} is a run with files of its own; choose another place")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"cannot write to {folder}: {error.strerror}; choose another --out"
+        ) from None
+    return folder
+
+
 def run_command(command: Callable[[], int]) -> int:
     """Run a command; bad input becomes one message and exit status 1, without a traceback."""
     try:

@@ -5,7 +5,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import jraph
-import numpy as np
 from flax import nnx
 
 from data_prep.clusters import N_CLUSTER
@@ -55,7 +54,7 @@ class GATGNN(nnx.Module):
         self.gaussian_step = graph.gaussian_step
 
         self.embed_atom = linear(element_features().shape[1], neurons, rngs)
-        if config.model == "gatgnn":
+        if config.model != "gat":
             self.embed_bond = linear(len(self.gaussian_centers), neurons, rngs)
         self.layers = nnx.List(
             [
@@ -159,4 +158,4 @@ def _global_attention(
 
 def parameter_count(model: nnx.Module) -> int:
     """How many trainable numbers the model has."""
-    return sum(np.size(p) for p in jax.tree.leaves(nnx.state(model, nnx.Param)))
+    return sum(p.size for p in jax.tree.leaves(nnx.state(model, nnx.Param)))

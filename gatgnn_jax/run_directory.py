@@ -153,11 +153,7 @@ class RunDirectory:
 
     def write_text(self, name: str, text: str) -> None:
         """Write a file whole or not at all."""
-        handle, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=self.path)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(self.path / name)
+        write_text(self.path / name, text)
 
     def write_json(self, name: str, values: Mapping[str, Any]) -> None:
         """Write a mapping as indented JSON."""
@@ -244,6 +240,15 @@ class RunDirectory:
         with ocp.StandardCheckpointer() as checkpointer:
             restored = checkpointer.restore(best, like)
         return config, graphdef, ModelState(*restored)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+    Path(temporary).chmod(0o644)
+    Path(temporary).replace(path)
 
 
 def next_run_directory(parent: Path, name: str) -> Path:

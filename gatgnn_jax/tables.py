@@ -1,6 +1,6 @@
 """Predictions as tables: the columns of every `predictions.csv`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -42,6 +42,22 @@ def prediction_columns(
     return table
 
 
-def to_csv(table: pd.DataFrame) -> str:
+def subset_table(
+    ids: Mapping[str, np.ndarray],
+    predicted: Mapping[str, np.ndarray],
+    target: Mapping[str, np.ndarray],
+    properties: Sequence[Property],
+) -> pd.DataFrame:
+    """The predictions of several subsets, by name: ids [C], values and targets [C, T] of each."""
+    tables = []
+    for name in ids:
+        table = prediction_columns(properties, predicted[name], target[name])
+        table.insert(0, "id", ids[name])
+        table.insert(1, "subset", name)
+        tables.append(table)
+    return pd.concat(tables)
+
+
+def to_csv(table: pd.DataFrame, header: bool = True) -> str:
     """As CSV text, floats with the 8 digits that float32 holds."""
-    return table.to_csv(index=False, float_format="%.8g", lineterminator="\n")
+    return table.to_csv(index=False, header=header, float_format="%.8g", lineterminator="\n")

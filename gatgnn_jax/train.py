@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import pandas as pd
 import tyro
+from flax import nnx
 from pymatgen.core import Element
 from rich.console import Console
 
@@ -37,7 +37,7 @@ from gatgnn_jax.run_directory import (
     next_run_directory,
 )
 from gatgnn_jax.splits import SUBSETS, make_split
-from gatgnn_jax.tables import prediction_columns, to_csv, unit_of
+from gatgnn_jax.tables import subset_table, to_csv, unit_of
 from gatgnn_jax.training import Interrupted, Trainer
 
 
@@ -210,13 +210,9 @@ def write_results(run: RunDirectory, prepared: Prepared, trainer: Trainer) -> di
         name: trainer.predict(trainer.best, rows)[rows] for name, rows in prepared.subsets.items()
     }
     target = {name: prepared.target[rows] for name, rows in prepared.subsets.items()}
-    tables = []
-    for name, rows in prepared.subsets.items():
-        table = prediction_columns(config.properties, predicted[name], target[name])
-        table.insert(0, "id", prepared.dataset.ids[rows])
-        table.insert(1, "subset", name)
-        tables.append(table)
-    run.write_text("predictions.csv", to_csv(pd.concat(tables)))
+    ids = {name: prepared.dataset.ids[rows] for name, rows in prepared.subsets.items()}
+    table = subset_table(ids, predicted, target, config.properties)
+    run.write_text("predictions.csv", to_csv(table))
     plots.learning_curve(progress.rows, progress.best_epoch, config.properties, run.path)
     plots.parity(predicted, target, config.properties, run.path)
 
@@ -234,7 +230,7 @@ def write_results(run: RunDirectory, prepared: Prepared, trainer: Trainer) -> di
         ),
         "crystals": {name: len(rows) for name, rows in prepared.subsets.items()},
         "skipped": len(prepared.skipped),
-        "parameters": parameter_count(config.new_model()),
+        "parameters": parameter_count(nnx.eval_shape(config.new_model)),
         "padding_share": round(trainer.plan.padding_share(prepared.subsets["train"]), 4),
         "compilations": trainer.compilations,
         "versions": {

@@ -16,15 +16,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from data_prep.errors import UserError
-from gatgnn_jax.batches import BatchPlan, CrystalArrays, in_dataset_order
-from gatgnn_jax.objective import Sums, metrics, predicted_values, selection_score
+from gatgnn_jax.batches import BatchPlan, CrystalArrays
+from gatgnn_jax.objective import Sums, metrics, selection_score
+from gatgnn_jax.predictor import DatasetPredictor
 from gatgnn_jax.run_directory import ModelState, RunConfig, RunDirectory
 from gatgnn_jax.train_step import (
     TrainState,
     data_mesh,
     init_state,
     make_optimizer,
-    make_predict,
     make_train_steps,
     replicate,
 )
@@ -86,7 +86,9 @@ class Trainer:
         self.train_steps = make_train_steps(
             graphdef, optimizer, config.properties, self.plan.shape, self.mesh
         )
-        self.predict_steps = make_predict(graphdef, self.plan.shape, self.mesh)
+        self.predict = DatasetPredictor(
+            graphdef, self.data, self.plan, config.properties, self.mesh
+        )
 
     @property
     def finished(self) -> bool:
@@ -187,16 +189,6 @@ class Trainer:
             row[name + ending] = float(value)
         val = metrics(predicted, self.target[self.subsets["val"]], properties)
         return row | {f"val_{name}": value for name, value in val.items()} | {"val_score": score}
-
-    def predict(self, model: ModelState, subset: np.ndarray) -> np.ndarray:
-        """Predicted values [C, T] of a subset of the crystals; NaN for all others."""
-        batches = self.plan.deal(subset)
-        outputs = [
-            self.predict_steps(model.params, model.stats, self.data, jnp.asarray(part)).output
-            for part in batches
-        ]
-        ordered = in_dataset_order(np.stack(jax.device_get(outputs)), batches, len(self.target))
-        return predicted_values(ordered, self.config.properties)
 
     def save(self, run: RunDirectory) -> None:
         """Save state, best model and progress; write the tables up to this epoch."""

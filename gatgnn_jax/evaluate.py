@@ -1,0 +1,201 @@
+"""`python -m gatgnn_jax.evaluate RUN`: how good a trained model is, and all its predictions.
+
+The crystals are those the run was trained, validated or tested with, or those of other data with
+the same property. `predictions.csv`, `metrics.json` and `skipped.csv` go to `--out`, by default a
+folder of the run: `RUN/evaluation-SUBSET`, or `RUN/evaluation-NAME-SUBSET` for other data called
+NAME. Evaluating again writes over them.
+"""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from data_prep.build import skipped_table
+from data_prep.cache import open_dataset
+from data_prep.dataset import GraphDataset
+from data_prep.errors import Skipped, UserError
+from data_prep.properties import Property, resolve_property, select_targets
+from gatgnn_jax.batches import BatchPlan, crystal_arrays
+from gatgnn_jax.cli import Device, output_folder, run_command, use_device
+from gatgnn_jax.objective import metrics
+from gatgnn_jax.predictor import DatasetPredictor
+from gatgnn_jax.run_directory import ModelState, RunConfig, RunDirectory, write_text
+from gatgnn_jax.splits import SUBSETS
+from gatgnn_jax.tables import subset_table, to_csv, unit_of
+from gatgnn_jax.train_step import data_mesh, replicate
+
+METRICS = {
+    "regression": {"mae": "MAE", "rmse": "RMSE", "r2": "R²"},
+    "classification": {"accuracy": "accuracy", "auc": "AUC", "log_loss": "log loss"},
+}
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """Metrics and predictions of a trained model."""
+
+    run: tyro.conf.Positional[Path]
+    """The run directory of a trained model."""
+    data: Path | None = None
+    """Other crystals with the same property: a dataset directory, or a source as for training.
+    Default: those the run was trained with."""
+    subset: Literal["train", "val", "test", "all"] | None = None
+    """Which crystals, by the run's split. Default: test; all for other data."""
+    out: Path | None = None
+    """The folder to write to. Default: one within the run."""
+    device: Device = "auto"
+    """What to run on."""
+    workers: int | None = None
+    """Processes that prepare the data; all cores by default."""
+    quiet: bool = False
+    """Show errors only."""
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A dataset, its targets [C, T] for a run, and crystal numbers by the name of the subset."""
+
+    dataset: GraphDataset
+    target: np.ndarray
+    subsets: dict[str, np.ndarray]
+    skipped: list[Skipped]
+
+
+def main(arguments: list[str]) -> int:
+    """The command; returns the exit status."""
+    options = tyro.cli(EvaluateOptions, prog="python -m gatgnn_jax.evaluate", args=arguments)
+    use_device(options.device)
+    run = RunDirectory.open(options.run)
+    config, graphdef, model = run.load_best()
+    if options.data is None:
+        subset = options.subset or "test"
+        name: str = subset
+        crystals = own_crystals(run, config, options)
+    else:
+        subset = options.subset or "all"
+        name = f"{options.data.name.partition('.')[0]}-{subset}"
+        crystals = other_crystals(run, config, options.data, subset, options)
+    folder = output_folder(options.out or run.path / f"evaluation-{name}")
+
+    # All subsets are planned for, as in training: the same batches give the same predictions.
+    mesh = data_mesh()
+    data = crystal_arrays(crystals.dataset, crystals.target)
+    plan = BatchPlan(data, list(crystals.subsets.values()), config.train.batch_size, mesh.size)
+    predict = DatasetPredictor(graphdef, replicate(data, mesh), plan, config.properties, mesh)
+    model = ModelState(*replicate(tuple(model), mesh))
+    chosen = {name: rows for name, rows in crystals.subsets.items() if subset in (name, "all")}
+    predicted = {name: predict(model, rows)[rows] for name, rows in chosen.items()}
+    target = {name: crystals.target[rows] for name, rows in chosen.items()}
+    ids = {name: crystals.dataset.ids[rows] for name, rows in chosen.items()}
+
+    write_text(
+        folder / "predictions.csv",
+        to_csv(subset_table(ids, predicted, target, config.properties)),
+    )
+    scores = {
+        f"{name}_{key}": value
+        for name in chosen
+        for key, value in metrics(predicted[name], target[name], config.properties).items()
+    }
+    counts = {name: len(rows) for name, rows in chosen.items()}
+    write_text(folder / "metrics.json", json.dumps(scores | {"crystals": counts}, indent=1) + "\n")
+    write_text(folder / "skipped.csv", skipped_table(crystals.skipped))
+
+    console = Console(quiet=options.quiet, highlight=False, soft_wrap=True)
+    console.print(metrics_table(predicted, target, config.properties))
+    if crystals.skipped:
+        console.print(f"{len(crystals.skipped):,} crystals left out: see {folder / 'skipped.csv'}")
+    console.print(f"see {folder}")
+    return 0
+
+
+def own_crystals(run: RunDirectory, config: RunConfig, options: EvaluateOptions) -> Evaluated:
+    """The crystals the run was made with, in its own split.
+
+    Raises:
+        UserError: there are none (a converted model), or they are gone or have changed.
+    """
+    if not (run.path / "split.json").exists():
+        raise UserError(f"{run.path} was not trained here: name crystals to evaluate with --data")
+    source = None if config.data.source is None else Path(config.data.source)
+    advice = f"give it with --data and --subset {options.subset or 'test'}"
+    if source is not None and not source.exists():
+        raise UserError(f"{source}, the data of {run.path}, is gone: if it was moved, {advice}")
+    dataset, skipped = open_dataset(
+        source,
+        config.graph,
+        workers=options.workers,
+        quiet=options.quiet,
+        limit=config.data.limit,
+    )
+    if dataset.content_hash != config.data.content_hash:
+        raise UserError(
+            f"{source or 'the bundled data'} has changed since {run.path} was trained: {advice}"
+        )
+    target, reasons = select_targets(dataset.columns, config.properties)
+    split = run.read_json("split.json")
+    subsets = {part: np.flatnonzero(np.isin(dataset.ids, split[part])) for part in SUBSETS}
+    return Evaluated(dataset, target, subsets, skipped + skipped_rows(dataset, reasons))
+
+
+def other_crystals(
+    run: RunDirectory, config: RunConfig, data: Path, subset: str, options: EvaluateOptions
+) -> Evaluated:
+    """Crystals of other data: all with a value, or those that a subset of the run names.
+
+    Raises:
+        UserError: data that cannot be used, of other graph settings, or without the property.
+    """
+    dataset, skipped = open_dataset(
+        data, config.graph, workers=options.workers, quiet=options.quiet
+    )
+    properties = [resolve_property(p.name, dataset.columns) for p in config.properties]
+    target, reasons = select_targets(dataset.columns, properties)
+    rows = np.setdiff1d(np.arange(len(dataset)), list(reasons))
+    if subset != "all":
+        named = run.read_json("split.json")[subset]
+        rows = rows[np.isin(dataset.ids[rows], named)]
+    if len(rows) == 0:
+        names = " or ".join(p.name for p in properties)
+        which = "" if subset == "all" else f" of the subset {subset}"
+        raise UserError(f"{data} has no crystal{which} with a usable value of {names}")
+    return Evaluated(dataset, target, {subset: rows}, skipped + skipped_rows(dataset, reasons))
+
+
+def skipped_rows(dataset: GraphDataset, reasons: Mapping[int, str]) -> list[Skipped]:
+    """Crystals (by number) that have no target, for the report."""
+    return [Skipped(str(dataset.ids[row]), reason) for row, reason in reasons.items()]
+
+
+def metrics_table(
+    predicted: Mapping[str, np.ndarray],
+    target: Mapping[str, np.ndarray],
+    properties: Sequence[Property],
+) -> Table:
+    """A row of metrics for each subset and property; both arrays are [C, T] by subset."""
+    tasks = {p.task for p in properties}
+    names = {
+        key: name for task, own in METRICS.items() if task in tasks for key, name in own.items()
+    }
+    table = Table("subset", "property", "unit", "crystals", *names.values())
+    for column in table.columns[3:]:
+        column.justify = "right"
+    for subset in predicted:
+        for t, p in enumerate(properties):
+            own = metrics(predicted[subset][:, [t]], target[subset][:, [t]], [p])
+            values = [f"{own[key]:.4f}" if key in own else "" for key in names]
+            known = int((~np.isnan(target[subset][:, t])).sum())
+            table.add_row(subset, p.name, unit_of(p), f"{known:,}", *values)
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(lambda: main(sys.argv[1:])))

@@ -1,0 +1,192 @@
+"""Predictions of a trained model: of crystals as they come, or of a whole dataset on the device."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
+from typing import Any, NamedTuple, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.sharding import Mesh
+
+from data_prep.config import GraphConfig
+from data_prep.dataset import pack
+from data_prep.graph import CrystalGraph
+from data_prep.properties import Property
+from gatgnn_jax.batches import (
+    BOND_GRID,
+    BatchPlan,
+    BatchShape,
+    CrystalArrays,
+    Rows,
+    crystal_arrays,
+    in_dataset_order,
+)
+from gatgnn_jax.objective import predicted_values
+from gatgnn_jax.run_directory import ModelState, RunConfig
+from gatgnn_jax.train_step import data_mesh, make_predict
+
+EDGES_PER_CRYSTAL = 16
+"""Room in a batch; the bundled crystals have 14 on average, larger ones make smaller batches."""
+
+GROWTH = 4
+"""A crystal too large for the usual batch gets one that is 4, 16, … times as large."""
+
+Item = TypeVar("Item")
+
+
+class Predicted(NamedTuple):
+    """What the model says about C crystals, in their order.
+
+    Attributes:
+        values: [C, T]: transformed values; for a classification the probability of class 1.
+        crystal_vector: [C, F]: the weighted sum of the atoms' features.
+    """
+
+    values: np.ndarray
+    crystal_vector: np.ndarray
+
+
+class StreamPredictor:
+    """Predicts crystals as they come, in constant memory.
+
+    Batches are filled in the order of the crystals, and all have one shape, which is compiled once.
+    Only a crystal that is too large for it goes alone, in a shape larger by a power of `GROWTH`: a
+    handful of programs serves crystals of any size.
+    """
+
+    def __init__(
+        self, config: RunConfig, graphdef: nnx.GraphDef, model: ModelState, batch_size: int = 512
+    ):
+        """A model as `RunDirectory.load_best` gives it; `batch_size` is in crystals, at most."""
+        self.graph: GraphConfig = config.graph
+        self.properties = config.properties
+        self.graphdef = graphdef
+        self.batch_size = batch_size
+        # Large jobs are held up by the preparation of graphs, so that one device is enough.
+        self.mesh = data_mesh(jax.devices()[:1])
+        self.model = jax.device_put(model, self.mesh.devices.flat[0])
+        self.programs: dict[BatchShape, Any] = {}
+
+    def stream(
+        self, crystals: Iterable[tuple[Item, CrystalGraph]]
+    ) -> Iterator[tuple[list[Item], Predicted]]:
+        """Predict graphs that were built with `self.graph`; whatever comes with each is passed on.
+
+        The results are in the order of the crystals, a batch at a time.
+        """
+        items: list[Item] = []
+        graphs: list[CrystalGraph] = []
+        usual = self._shape(0)
+        filled = BatchShape(0, 0, 0, 0, 0)
+        for item, graph in crystals:
+            size = _size(graph)
+            total = BatchShape(*map(sum, zip(filled, size, strict=True)))
+            if items and not _fits(total, usual):
+                yield items, self.predict(graphs)
+                items, graphs, total = [], [], size
+            items.append(item)
+            graphs.append(graph)
+            filled = total
+        if items:
+            yield items, self.predict(graphs)
+
+    def predict(self, graphs: Sequence[CrystalGraph]) -> Predicted:
+        """Predict graphs as one batch; at least one."""
+        ids = [str(i) for i in range(len(graphs))]
+        data = crystal_arrays(
+            pack(graphs, ids, {}, self.graph), np.zeros((len(graphs), 1)), dense=False
+        )
+        size = BatchShape(
+            len(graphs),
+            *(int(rows.count.sum()) for rows in (data.node, data.edge, data.bond, data.atom)),
+        )
+        shape = next(s for s in map(self._shape, count()) if _fits(size, s))
+        if shape not in self.programs:
+            self.programs[shape] = make_predict(self.graphdef, shape, self.mesh)
+        batch = np.full((1, shape.crystals), -1, np.int32)
+        batch[0, : len(graphs)] = range(len(graphs))
+        output, crystal_vector = jax.device_get(
+            self.programs[shape](self.model.params, self.model.stats, _padded(data, shape), batch)
+        )
+        return Predicted(
+            predicted_values(output[0, : len(graphs)], self.properties),
+            crystal_vector[0, : len(graphs)],
+        )
+
+    def _shape(self, level: int) -> BatchShape:
+        """Shares as crystals of both presets have them; most batches are full in edges."""
+        edges = self.batch_size * EDGES_PER_CRYSTAL * GROWTH**level
+        return BatchShape(self.batch_size * GROWTH**level, edges // 4, edges, edges // 2, edges)
+
+
+class DatasetPredictor:
+    """Predicts crystals of a dataset that lies on the devices, in the batches of a plan."""
+
+    def __init__(
+        self,
+        graphdef: nnx.GraphDef,
+        data: CrystalArrays,
+        plan: BatchPlan,
+        properties: Sequence[Property],
+        mesh: Mesh,
+    ):
+        """`data` replicated over `mesh`; `plan` is that of the same crystals."""
+        self.data = data
+        self.plan = plan
+        self.properties = properties
+        self.program = make_predict(graphdef, plan.shape, mesh)
+
+    def __call__(self, model: ModelState, subset: np.ndarray) -> np.ndarray:
+        """Predicted values [C, T] of a subset of the crystals; NaN for all others."""
+        parts = self.plan.deal(subset)
+        # One batch a call: with the steps of a part the program would be another for each subset.
+        batches = parts.reshape(-1, 1, parts.shape[-1])
+        outputs = [
+            self.program(model.params, model.stats, self.data, jnp.asarray(batch)).output
+            for batch in batches
+        ]
+        num_crystals = len(self.data.target)
+        ordered = in_dataset_order(np.stack(jax.device_get(outputs)), batches, num_crystals)
+        return predicted_values(ordered, self.properties)
+
+
+def _size(graph: CrystalGraph) -> BatchShape:
+    """The rows one crystal takes."""
+    distance = graph.distance[graph.edge_multiplicity > 0].astype(np.float64)
+    bonds = len(np.unique(np.rint(distance / BOND_GRID)))
+    return BatchShape(1, len(graph.atomic_number), len(distance), bonds, len(graph.atom_node))
+
+
+def _fits(size: BatchShape, shape: BatchShape) -> bool:
+    return all(a <= b for a, b in zip(size, shape, strict=True))
+
+
+def _padded(data: CrystalArrays, shape: BatchShape) -> CrystalArrays:
+    """The same crystals in arrays of fixed sizes, which compiled programs are bound to as well."""
+
+    def fill(values: Any, length: int) -> np.ndarray:
+        filled = np.zeros((length, *values.shape[1:]), values.dtype)
+        filled[: len(values)] = values
+        return filled
+
+    def fill_rows(rows: Rows) -> Rows:
+        return Rows(*(fill(numbers, shape.crystals) for numbers in rows))
+
+    return CrystalArrays(
+        node=fill_rows(data.node),
+        edge=fill_rows(data.edge),
+        bond=fill_rows(data.bond),
+        atom=fill_rows(data.atom),
+        atomic_number=fill(data.atomic_number, shape.nodes),
+        multiplicity=fill(data.multiplicity, shape.nodes),
+        sender=fill(data.sender, shape.edges),
+        receiver=fill(data.receiver, shape.edges),
+        edge_bond=fill(data.edge_bond, shape.edges),
+        edge_multiplicity=fill(data.edge_multiplicity, shape.edges),
+        bond_distance=fill(data.bond_distance, shape.bonds),
+        atom_node=fill(data.atom_node, shape.atoms),
+        cluster=fill(data.cluster, shape.atoms),
+        target=fill(data.target, shape.crystals),
+    )
