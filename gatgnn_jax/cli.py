@@ -66,3 +66,6 @@ def run_command(command: Callable[[], int]) -> int:
         return 130
     except BrokenPipeError:  # the reader of a pipe has seen enough
         return 0
+    except OSError as error:  # a full disk, say
+        sys.stderr.write(f"error: {error}\n")
+        return 1

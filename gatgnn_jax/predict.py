@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import pandas as pd
 import tyro
 from pymatgen.core import Element
 from rich.console import Console
@@ -64,11 +63,13 @@ def main(arguments: list[str]) -> int:
     options = tyro.cli(PredictOptions, prog="python -m gatgnn_jax.predict", args=arguments)
     if options.batch_size < 1:
         raise UserError(f"--batch-size is {options.batch_size}: give 1 or more")
-    use_device(options.device)
-    run = RunDirectory.open(options.run)
+    if not options.files:
+        raise UserError("nothing to predict: name structure files or folders after the run")
     if options.out.is_dir():
         raise UserError(f"--out: {options.out} is a directory; give the name of a file")
-    folder = output_folder(options.out.parent)
+    use_device(options.device)
+    run = RunDirectory.open(options.run)
+    report = output_folder(options.out.parent) / "skipped.csv"
     source = open_structures(options.files)
     config, graphdef, model = run.load_best()
     predictor = StreamPredictor(config, graphdef, model, options.batch_size)
@@ -81,30 +82,16 @@ def main(arguments: list[str]) -> int:
     )
     skipped: list[Skipped] = []
     crystals = good_crystals(results, config.data.element_counts, skipped)
-    unfinished = options.out.with_name(f"{options.out.name}.part")
-    rows = warnings = 0
-    with unfinished.open("w", encoding="utf-8") as file:
-        for named, predicted in predictor.stream(crystals):
-            table = prediction_columns(config.properties, predicted.values)
-            names = pd.DataFrame(named)
-            table.insert(0, "id", names["id"])
-            table["warning"] = names["warning"]
-            file.write(to_csv(table, header=rows == 0))
-            file.flush()
-            rows += len(table)
-            warnings += int((names["warning"] != "").sum())
+    rows, warnings = write_predictions(predictor, crystals, options.out)
 
-    report = folder / "skipped.csv"
     report.unlink(missing_ok=True)  # of an earlier prediction
     if skipped:
         write_text(report, skipped_table(skipped))
     if not rows:
-        unfinished.unlink()
         raise UserError(
             f"none of {len(skipped)} crystals could be predicted: see {report}\n"
             f"the first is {skipped[0].id}: {skipped[0].reason}"
         )
-    unfinished.replace(options.out)
     console = Console(quiet=options.quiet, highlight=False, soft_wrap=True)
     with_warning = f", {warnings:,} of them with a warning" if warnings else ""
     console.print(f"{rows:,} crystals predicted{with_warning}: see {options.out}")
@@ -146,6 +133,32 @@ def element_warning(graph: CrystalGraph, element_counts: Mapping[str, int]) -> s
     if rare:
         parts.append(f"in fewer than {RARE} training crystals: {' '.join(rare)}")
     return "; ".join(parts)
+
+
+def write_predictions(
+    predictor: StreamPredictor, crystals: Iterable[tuple[Named, CrystalGraph]], out: Path
+) -> tuple[int, int]:
+    """Predict crystals and write the table as they come, unless there are none.
+
+    Returns:
+        How many rows it has, and how many of them with a warning.
+    """
+    unfinished = out.with_name(f"{out.name}.part")
+    rows = warnings = 0
+    with unfinished.open("w", encoding="utf-8") as file:
+        for named, predicted in predictor.stream(crystals):
+            table = prediction_columns(predictor.properties, predicted.values)
+            table.insert(0, "id", [crystal.id for crystal in named])
+            table["warning"] = [crystal.warning for crystal in named]
+            file.write(to_csv(table, header=rows == 0))
+            file.flush()
+            rows += len(named)
+            warnings += sum(crystal.warning != "" for crystal in named)
+    if rows:
+        unfinished.replace(out)
+    else:
+        unfinished.unlink()
+    return rows, warnings
 
 
 if __name__ == "__main__":
