@@ -52,7 +52,7 @@ def batch_of(
         edges = nodes * (len(data.sender) // len(data.atomic_number))
     shape = BatchShape(len(rows) + extra - 1, nodes, edges, bonds, atoms)
     padded = np.concatenate([rows, np.full(extra - 1, -1)]).astype(np.int32)
-    return gather_batch(jax.tree.map(jnp.asarray, data), jnp.asarray(padded), shape)
+    return _gather(data, padded, shape)
 
 
 def small_model(
@@ -70,6 +70,9 @@ def small_model(
                 noise = rng.uniform(-0.3, 0.3, stat[...].shape)
                 stat[...] = jnp.asarray(shift + noise, jnp.float32)
     return model
+
+
+_gather = jax.jit(gather_batch, static_argnums=2)
 
 
 @partial(jax.jit, static_argnums=0)

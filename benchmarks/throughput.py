@@ -1,0 +1,346 @@
+"""`python -m benchmarks.throughput`: speed and memory of our version against the PyTorch one.
+
+Everything is timed in turn in one process on the same crystals (PyTorch, full graph, quotient
+graph, PyTorch, …), so that a machine whose speed drifts slows all three alike; a ratio is formed
+within each round, and its median and range are printed. Peak memory is that of separate child
+processes. Runs on a GPU where JAX and PyTorch find one.
+"""
+
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import matplotlib as mpl
+import numpy as np
+import tyro
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.contenders import Contender, jax_contender, torch_contender
+from benchmarks.limits import measure_rates, step_work
+from data_prep.cache import open_dataset
+from data_prep.config import GraphConfig
+from data_prep.dataset import GraphDataset
+from gatgnn_jax.batches import BatchPlan, crystal_arrays
+
+FULL, REDUCED = GraphConfig(reduce=False), GraphConfig()
+Name = Literal["torch", "full", "reduced"]
+console = Console()
+
+
+@dataclass(frozen=True)
+class Options:
+    """Time training and evaluation against the PyTorch version."""
+
+    data_dir: Path = Path("../shared/data")
+    """Folder with mp_elastic.jsonl.gz and mp_cgcnn.jsonl.gz; the bundled crystals without it."""
+    json: Path | None = None
+    """Write all figures to this file."""
+    picture: Path | None = None
+    """Draw the ratios into this PNG file."""
+    batch_size: int = 256
+    """Crystals a step."""
+    rounds: int = 5
+    """How often each is timed, after a warm-up."""
+    full: bool = False
+    """Also 3 and 7 layers, the larger set, and how cost grows (takes hours)."""
+    child: Name | None = None
+    """For the program itself: a few steps of one contender, then its peak memory."""
+
+
+@dataclass(frozen=True)
+class Crystals:
+    """The crystals that are timed: the same ones as full and as quotient graphs."""
+
+    name: str
+    full: GraphDataset
+    reduced: GraphDataset
+    target: np.ndarray
+
+    def contender(self, name: Name, layers: int, batch_size: int) -> Contender:
+        """One of the programs, ready to run."""
+        if name == "torch":
+            return torch_contender(self.full, self.target, layers, batch_size)
+        dataset = self.full if name == "full" else self.reduced
+        return jax_contender(dataset, self.target, layers, batch_size)
+
+
+def load(options: Options, file: str, column: str, limit: int) -> Crystals:
+    """The first `limit` crystals of a file of the data folder, or of the bundled ones."""
+    path = options.data_dir / file
+    source = path if path.exists() else None
+    if source is None:
+        console.print(f"{path} is not there: timing the bundled crystals instead")
+    full, _ = open_dataset(source, FULL, limit=limit)
+    reduced, _ = open_dataset(source, REDUCED, limit=limit)
+    values = full.columns[column if source else "bulk_modulus"]
+    target = np.nan_to_num(np.log10(values) if column.endswith("modulus") else values)
+    name = file.removesuffix(".jsonl.gz") if source else "bundled"
+    return Crystals(name, full, reduced, target)
+
+
+def in_turn(
+    works: Mapping[str, Callable[[], None]], rounds: int, repeats: int
+) -> dict[str, list[float]]:
+    """Seconds a call of each work, one entry a round, after one call to warm up."""
+    for work in works.values():
+        work()
+    seconds: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(rounds):
+        for name, work in works.items():
+            start = time.perf_counter()
+            for _ in range(repeats):
+                work()
+            seconds[name].append((time.perf_counter() - start) / repeats)
+    return seconds
+
+
+def ratios(seconds: Mapping[str, Sequence[float]], name: str) -> list[float]:
+    """How many times faster than PyTorch, round by round."""
+    return [t / s for t, s in zip(seconds["torch"], seconds[name], strict=True)]
+
+
+def compare(crystals: Crystals, layers: int, options: Options) -> dict[str, Any]:
+    """Training step, evaluation and epoch of all three, in turn."""
+    names: tuple[Name, ...] = ("torch", "full", "reduced")
+    contenders = {name: crystals.contender(name, layers, options.batch_size) for name in names}
+    count = len(crystals.full)
+    batch = min(options.batch_size, count)
+    result: dict[str, Any] = {
+        "crystals": crystals.name,
+        "layers": layers,
+        "batch_size": batch,
+        "atoms_per_crystal": len(crystals.full.atom_node) / count,
+        "padding_share": {name: contenders[name].padding_share for name in names},
+    }
+    for work, label, size, repeats in (
+        ("train_step", "train", batch, 3),
+        ("evaluate", "eval", batch, 3),
+        ("train_epoch", "epoch", count, 1),
+    ):
+        rounds = options.rounds if repeats > 1 else max(2, options.rounds - 2)
+        seconds = in_turn(
+            {name: getattr(contender, work) for name, contender in contenders.items()},
+            rounds,
+            repeats,
+        )
+        for name in names:
+            median = statistics.median(seconds[name])
+            atoms = size * result["atoms_per_crystal"]
+            result[f"{label}_{name}"] = {
+                "seconds": seconds[name],
+                "crystals_per_second": size / median,
+                "atoms_per_second": atoms / median,
+                "edges_per_second": atoms * FULL.max_neighbors / median,
+            }
+        for name in ("full", "reduced"):
+            each = ratios(seconds, name)
+            result[f"{label}_{name}_ratio"] = statistics.median(each)
+            result[f"{label}_{name}_ratio_range"] = [min(each), max(each)]
+    return result
+
+
+def show(result: Mapping[str, Any]) -> None:
+    """A table of one comparison."""
+    table = Table(
+        title=f"{result['crystals']}, {result['layers']} layers, batch {result['batch_size']}, "
+        f"{result['atoms_per_crystal']:.1f} atoms a crystal"
+    )
+    for column in ("", "PyTorch", "full graph", "quotient graph", "ratio full", "ratio quotient"):
+        table.add_column(column, justify="left" if column == "" else "right")
+    for label, title in (("train", "training step"), ("eval", "evaluation"), ("epoch", "epoch")):
+        speeds = [
+            f"{result[f'{label}_{name}']['crystals_per_second']:,.0f}/s"
+            for name in ("torch", "full", "reduced")
+        ]
+        gains = []
+        for name in ("full", "reduced"):
+            low, high = result[f"{label}_{name}_ratio_range"]
+            gains.append(f"{result[f'{label}_{name}_ratio']:.1f} ({low:.1f}-{high:.1f})")
+        table.add_row(title, *speeds, *gains)
+    console.print(table)
+
+
+def peak_memory(options: Options) -> dict[str, float]:
+    """Peak resident memory (MB) of a process that trains a few steps, for each contender."""
+    result = {}
+    for name in ("torch", "full", "reduced"):
+        arguments = ["--child", name, "--data-dir", str(options.data_dir)]
+        arguments += ["--batch-size", str(options.batch_size)]
+        output = subprocess.run(
+            [sys.executable, "-m", "benchmarks.throughput", *arguments],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        result[name] = float(output.split()[-1])
+    return result
+
+
+def run_child(options: Options, name: Name) -> None:
+    """A few training steps of one contender; prints the peak memory of this process in MB."""
+    crystals = load(options, "mp_elastic.jsonl.gz", "bulk_modulus", 512)
+    contender = crystals.contender(name, 5, options.batch_size)
+    for _ in range(4):
+        contender.train_step()
+    # ru_maxrss is in kB on Linux, in bytes on macOS.
+    scale = 1e6 if sys.platform == "darwin" else 1e3
+    console.print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale)
+
+
+def time_to_first_epoch() -> dict[str, float]:
+    """Seconds of a one-epoch training of the bundled crystals, with empty and filled caches."""
+    seconds = {}
+    with tempfile.TemporaryDirectory() as folder:
+        environment = os.environ | {"GATGNN_CACHE": f"{folder}/cache"}
+        for state in ("cold", "warm"):
+            run_dir = ["--run-dir", f"{folder}/{state}"]
+            start = time.perf_counter()
+            subprocess.run(
+                [sys.executable, "-m", "gatgnn_jax.train", "--epochs=1", "--quiet", *run_dir],
+                check=True,
+                env=environment,
+            )
+            seconds[state] = time.perf_counter() - start
+    return seconds
+
+
+def distance_to_limit(crystals: Crystals, result: Mapping[str, Any], batch: int) -> dict[str, Any]:
+    """How far a step is from what this machine's arithmetic and memory rates allow."""
+    rates = measure_rates()
+    limits: dict[str, Any] = {"matmul_gflops": rates.matmul_flops / 1e9, "gb_s": rates.bytes / 1e9}
+    for name, dataset in (("full", crystals.full), ("reduced", crystals.reduced)):
+        data = crystal_arrays(dataset, np.zeros((len(dataset), 1)))
+        shape = BatchPlan(data, [np.arange(len(dataset))], batch).shape
+        work = step_work(shape, result["layers"])
+        measured = statistics.median(result[f"train_{name}"]["seconds"])
+        floor = work.floor(rates)
+        limits[name] = {
+            "gflop": (work.matmul_flops + work.edge_flops) / 1e9,
+            "gbyte": work.bytes / 1e9,
+            "floor_seconds": floor,
+            "seconds": measured,
+            "times_the_floor": measured / floor,
+        }
+    return limits
+
+
+def growth(options: Options) -> list[dict[str, Any]]:
+    """Training crystals/s against batch size and atoms a crystal, and epochs of repeated sets."""
+    crystals = load(options, "mp_elastic.jsonl.gz", "bulk_modulus", 3192)
+    rows = []
+    for batch_size in (16, 32, 64, 128, 256, 512, 1024):
+        step = crystals.contender("reduced", 5, batch_size).train_step
+        seconds = statistics.median(in_turn({"x": step}, options.rounds, 3)["x"])
+        rows.append({"batch_size": batch_size, "crystals_per_second": batch_size / seconds})
+    order = np.argsort(crystals.full.n_atom)
+    for tenth in np.array_split(order, 10):
+        part = crystals.reduced.take(tenth)
+        contender = jax_contender(part, crystals.target[tenth], 5, 256)
+        seconds = statistics.median(in_turn({"x": contender.train_step}, options.rounds, 3)["x"])
+        size = min(256, len(part))
+        rows.append(
+            {
+                "atoms_per_crystal": float(crystals.full.n_atom[tenth].mean()),
+                "crystals_per_second": size / seconds,
+            }
+        )
+    for total in (10_000, 100_000, 1_000_000):
+        repeated = crystals.reduced.take(np.arange(total) % len(crystals.reduced))
+        target = crystals.target[np.arange(total) % len(crystals.target)]
+        epoch = jax_contender(repeated, target, 5, 256).train_epoch
+        epoch_seconds = in_turn({"x": epoch}, 1, 1)["x"][0]
+        rows.append({"crystals": total, "crystals_per_second": total / epoch_seconds})
+    return rows
+
+
+def draw(results: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Bars of the ratios, a group for each comparison."""
+    with mpl.rc_context({"axes.spines.top": False, "axes.spines.right": False, "font.size": 11}):
+        figure = Figure(figsize=(2.2 + 2.6 * len(results), 4), layout="constrained", dpi=150)
+        FigureCanvasAgg(figure)
+        axes = figure.add_subplot()
+        works = [("train", "training"), ("eval", "evaluation"), ("epoch", "epoch")]
+        ticks = []
+        for i, result in enumerate(results):
+            for j, (label, title) in enumerate(works):
+                x = 4 * i + j
+                ticks.append((x, title))
+                for shift, name, color in ((-0.2, "full", "#9aa5b1"), (0.2, "reduced", "#1f6fb2")):
+                    value = result[f"{label}_{name}_ratio"]
+                    low, high = result[f"{label}_{name}_ratio_range"]
+                    known = i == j == 0
+                    kind = "full graph" if name == "full" else "quotient graph"
+                    axes.bar(x + shift, value, 0.38, color=color, label=kind if known else None)
+                    axes.errorbar(x + shift, value, [[value - low], [high - value]], color="black")
+                    axes.text(x + shift, high, f"{value:.1f}", ha="center", va="bottom")
+        axes.axhline(1, color="black", linewidth=0.8, linestyle=":")
+        axes.set_xticks([x for x, _ in ticks], [title for _, title in ticks])
+        axes.set_ylabel("times as fast as PyTorch")
+        axes.set_title(
+            "   |   ".join(f"{r['crystals']}, {r['layers']} layers" for r in results), fontsize=11
+        )
+        axes.legend(frameon=False)
+        temporary = path.with_name(f".{path.name}")
+        figure.savefig(temporary, format="png")
+        temporary.replace(path)
+
+
+def main(options: Options) -> None:
+    """Run, print, and write what was asked for."""
+    if options.child is not None:
+        run_child(options, options.child)
+        return
+    device = jax.devices()[0]
+    console.print(f"{os.cpu_count()} cores, {device.device_kind}, jax {jax.__version__}")
+    elastic = load(options, "mp_elastic.jsonl.gz", "bulk_modulus", 2048)
+    results = [compare(elastic, 5, options)]
+    show(results[0])
+    others = [(elastic, 3), (elastic, 7)]
+    if options.full:
+        large = load(options, "mp_cgcnn.jsonl.gz", "formation_energy", 2048)
+        others += [(large, layers) for layers in (3, 5, 7)]
+        for crystals, layers in others:
+            results.append(compare(crystals, layers, options))
+            show(results[-1])
+    figures: dict[str, Any] = {
+        key: results[0][key]
+        for key in ("train_full_ratio", "train_reduced_ratio", "eval_full_ratio")
+    } | {"eval_reduced_ratio": results[0]["eval_reduced_ratio"]}
+    memory = peak_memory(options)
+    figures["peak_memory_ratio"] = memory["reduced"] / memory["torch"]
+    figures |= {
+        "peak_memory_full_ratio": memory["full"] / memory["torch"],
+        "peak_memory_mb": memory,
+        "first_epoch_seconds": time_to_first_epoch(),
+        "limit": distance_to_limit(elastic, results[0], options.batch_size),
+        "comparisons": results,
+        "device": device.device_kind,
+        "jax": jax.__version__,
+    }
+    console.print({k: v for k, v in figures.items() if k != "comparisons"})
+    if options.full:
+        figures["growth"] = growth(options)
+        console.print(figures["growth"])
+    if options.picture is not None:
+        draw(results, options.picture)
+    if options.json is not None:
+        temporary = options.json.with_name(f".{options.json.name}")
+        temporary.write_text(json.dumps(figures, indent=1) + "\n")
+        temporary.replace(options.json)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options, prog="python -m benchmarks.throughput"))

@@ -1,0 +1,75 @@
+"""Two devices train as one does: the same crystals in two halves, on two virtual CPU devices."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+# Devices are counted when JAX starts, so this runs in a process of its own.
+PROGRAM = """
+import jax, jax.numpy as jnp, numpy as np
+from data_prep.config import GraphConfig
+from data_prep.properties import Property
+from gatgnn_jax.batches import BatchPlan
+from gatgnn_jax.config import TrainConfig
+from gatgnn_jax.train_step import (
+    data_mesh, init_state, make_optimizer, make_predict, make_train_steps, replicate
+)
+from tests.crystals import bundled
+from tests.models import arrays_of, dataset_of, small_model
+
+structures = [s for _, s in bundled(30)]
+target = np.random.default_rng(0).normal(size=(len(structures), 1))
+target[::7] = np.nan  # halves with unequal numbers of targets
+data = arrays_of(dataset_of(structures, GraphConfig()), target)
+subset = np.arange(len(structures))
+plan = BatchPlan(data, [subset], 16)
+batches = plan.deal(subset)[0]
+properties = (Property("x", "x"),)
+
+def halves(row):
+    members, width = row[row >= 0], plan.shape.crystals
+    split = len(members) // 3  # unequal numbers of crystals too
+    return np.concatenate([
+        np.pad(part, (0, width - len(part)), constant_values=-1)
+        for part in (members[:split], members[split:])
+    ])
+
+def train(count, rows):
+    mesh = data_mesh(jax.devices()[:count])
+    optimizer = make_optimizer(TrainConfig(learning_rate=1e-3), len(rows))
+    graphdef, state = init_state(small_model(GraphConfig()), optimizer)
+    steps = make_train_steps(graphdef, optimizer, properties, plan.shape, mesh)
+    rows = jnp.asarray(np.stack(rows))
+    key, placed = jax.random.key(0), replicate(data, mesh)
+    state, sums = steps(replicate(state, mesh), placed, rows, key)
+    predict = make_predict(graphdef, plan.shape, mesh)
+    output = np.asarray(predict(state.params, state.stats, placed, rows).output)
+    return sums, output[np.asarray(rows) >= 0], jax.device_get((state.params, state.stats))
+
+assert len(jax.devices()) == 2
+one, two = train(1, list(batches)), train(2, [halves(row) for row in batches])
+for a, b in zip(jax.tree.leaves(one[0]), jax.tree.leaves(two[0])):
+    np.testing.assert_allclose(a, b, rtol=1e-5)
+np.testing.assert_allclose(one[1], two[1], rtol=2e-4, atol=2e-5)
+for a, b in zip(jax.tree.leaves(one[2][1]), jax.tree.leaves(two[2][1])):
+    np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+print("equal")
+"""
+
+
+def test_two_devices_train_as_one():
+    environment = os.environ | {
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+        "JAX_PLATFORMS": "cpu",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        cwd=Path(__file__).parent.parent,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "equal"
