@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from scipy.special import expit
 from sklearn import metrics as sklearn_metrics
 
 from data_prep.properties import Property
@@ -67,7 +68,7 @@ def predicted_values(prediction: np.ndarray, properties: Sequence[Property]) -> 
     for p, outputs in zip(properties, output_slices(properties), strict=True):
         output = prediction[:, outputs].astype(np.float64)
         if p.task == "classification":
-            columns.append(1 / (1 + np.exp(output[:, 0] - output[:, 1])))
+            columns.append(expit(output[:, 1] - output[:, 0]))
         else:
             columns.append(output[:, 0])
     return np.stack(columns, axis=1)

@@ -163,6 +163,10 @@ def prepare(options: TrainOptions, resumed: RunConfig | None) -> Prepared:
         raise UserError(f"no crystal has a usable value of {options.property}")
     skipped = skipped + [Skipped(str(dataset.ids[row]), why) for row, why in reasons.items()]
     subsets = make_split(dataset, usable, split, settings.seed)
+    for name in ("train", "val"):
+        for p, known in zip(properties, ~np.isnan(target[subsets[name]]).all(0), strict=True):
+            if not known:
+                raise UserError(f"no crystal of {name} has a usable value of {p.name}")
     info = DataInfo(
         source=None if source is None else str(source.absolute()),
         limit=limit,

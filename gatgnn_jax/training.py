@@ -150,12 +150,12 @@ class Trainer:
 
         val = self.subsets["val"]
         predicted = self.predict(ModelState(self.state.params, self.state.stats), val)[val]
-        score = selection_score(predicted, self.target[val], self.config.properties, self.scale)
-        if not (np.isfinite(sums.loss).all() and np.isfinite(score)):
+        if not (np.isfinite(sums.loss).all() and np.isfinite(predicted).all()):
             raise UserError(
                 f"the loss is no longer a number in epoch {epoch + 1}: train again with a lower "
                 f"--learning-rate (it was {settings.learning_rate:g})"
             )
+        score = selection_score(predicted, self.target[val], self.config.properties, self.scale)
         row = self._row(sums, predicted, score)
         self.progress.rows.append(row)
         self.progress.timing.append(

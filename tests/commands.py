@@ -1,0 +1,89 @@
+"""The commands as a user calls them, on data small enough for tests."""
+
+import gzip
+import itertools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from data_prep.cache import BUNDLED
+from gatgnn_jax import evaluate, predict, train
+from gatgnn_jax.cli import run_command
+from gatgnn_jax.run_directory import RunDirectory
+
+SMALL = ["--num-layers", "2", "--neurons", "16", "--heads", "2", "--batch-size", "32"]
+"""A model that learns something in seconds."""
+
+TINY = ["--num-layers", "1", "--neurons", "8", "--heads", "2", "--hidden-layers", "1"]
+"""A model that is compiled fast."""
+
+TRAINING = ["--limit", "200", "--epochs", "40", *SMALL]
+"""The training of the fixture `run`, which interrupted trainings are compared with."""
+
+
+def train_run(path: Path, *arguments: str | Path) -> Path:
+    """Train without output; the run directory."""
+    assert train.main(["--quiet", "--run-dir", str(path), *map(str, arguments)]) == 0
+    return path
+
+
+def resume(path: Path) -> None:
+    """Finish an interrupted run."""
+    assert train.main(["--quiet", "--resume", str(path)]) == 0
+
+
+def predict_to(out: Path, run: Path, *files: Path, options: Sequence[str] = ()) -> int:
+    """Predict without output; the exit status."""
+    return predict.main([str(run), *map(str, files), "--out", str(out), "--quiet", *options])
+
+
+def evaluate_to(out: Path, run: Path, *arguments: str | Path) -> int:
+    """Evaluate without output; the exit status."""
+    return evaluate.main([str(run), "--out", str(out), "--quiet", *map(str, arguments)])
+
+
+def error_of(
+    command: Callable[[list[str]], int],
+    arguments: Sequence[str | Path],
+    capsys: pytest.CaptureFixture[str],
+) -> str:
+    """The message of a command that fails as it should: one or two lines, no traceback."""
+    capsys.readouterr()
+    assert run_command(lambda: command(list(map(str, arguments)))) == 1
+    message = capsys.readouterr().err
+    assert message.startswith("error: ")
+    assert len(message.splitlines()) <= 2
+    return message
+
+
+def bundled_rows(count: int) -> list[dict[str, Any]]:
+    """The first of the bundled crystals: `id`, `structure`, `targets`."""
+    with gzip.open(BUNDLED) as lines:
+        return [json.loads(line) for line in itertools.islice(lines, count)]
+
+
+def write_source(
+    path: Path, count: int, targets: Callable[[int, Mapping[str, float]], Mapping[str, Any]]
+) -> Path:
+    """JSON lines of bundled crystals with targets made from the number and the old targets."""
+    rows = bundled_rows(count)
+    lines = [
+        json.dumps(row | {"targets": targets(number, row["targets"])}) + "\n"
+        for number, row in enumerate(rows)
+    ]
+    path.write_text("".join(lines))
+    return path
+
+
+def assert_same_run(actual: Path, expected: Path) -> None:
+    """Metrics, predictions and best weights are equal to the bit."""
+    for name in ("metrics.csv", "predictions.csv", "split.json"):
+        assert (actual / name).read_bytes() == (expected / name).read_bytes(), name
+    weights = [RunDirectory(path).load_best()[2] for path in (actual, expected)]
+    for a, b in zip(*map(jax.tree.leaves, weights), strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -1,0 +1,21 @@
+"""Fixtures that several test files share."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from commands import TRAINING, train_run
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Datasets and compiled programs are kept for the session, and away from the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GATGNN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory, cache: None) -> Path:
+    """A small model, trained to the end on 200 of the bundled crystals."""
+    return train_run(tmp_path_factory.mktemp("runs") / "uninterrupted", *TRAINING)
