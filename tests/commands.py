@@ -10,11 +10,15 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from flax import nnx
 
-from data_prep.cache import BUNDLED
+from data_prep.cache import BUNDLED, open_dataset
+from data_prep.config import GraphConfig
+from data_prep.properties import resolve_property
 from gatgnn_jax import evaluate, predict, train
 from gatgnn_jax.cli import run_command
-from gatgnn_jax.run_directory import RunDirectory
+from gatgnn_jax.config import ModelConfig, TrainConfig
+from gatgnn_jax.run_directory import DataInfo, ModelState, RunConfig, RunDirectory
 
 SMALL = ["--num-layers", "2", "--neurons", "16", "--heads", "2", "--batch-size", "32"]
 """A model that learns something in seconds."""
@@ -87,3 +91,32 @@ def assert_same_run(actual: Path, expected: Path) -> None:
     weights = [RunDirectory(path).load_best()[2] for path in (actual, expected)]
     for a, b in zip(*map(jax.tree.leaves, weights), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def untrained_run(
+    path: Path,
+    properties: Sequence[str] = ("bulk_modulus",),
+    source: Path | None = None,
+    element_counts: Mapping[str, int] | None = None,
+    split: Mapping[str, Sequence[str]] | None = None,
+    **settings: Any,
+) -> Path:
+    """A run directory with the initial weights, as after a conversion; a split makes it a run."""
+    dataset, _ = open_dataset(source, GraphConfig(), quiet=True)
+    config = RunConfig(
+        graph=GraphConfig(),
+        model=ModelConfig(**({"num_layers": 1, "neurons": 8, "heads": 2} | settings)),
+        train=TrainConfig(),
+        properties=tuple(resolve_property(name, dataset.columns) for name in properties),
+        data=DataInfo(
+            source=None if source is None else str(source),
+            content_hash=dataset.content_hash,
+            element_counts=dict(element_counts or {}),
+        ),
+    )
+    run = RunDirectory.create(path, config)
+    _, params, stats = nnx.split(config.new_model(), nnx.Param, nnx.BatchStat)
+    run.save_best(ModelState(params, stats))
+    if split is not None:
+        run.write_json("split.json", split)
+    return path
