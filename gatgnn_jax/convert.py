@@ -1,0 +1,201 @@
+"""`python -m gatgnn_jax.convert`: checkpoints of the published PyTorch program, there and back.
+
+    CHECKPOINT.pt --out RUN         a run directory that every command takes which takes a run
+    RUN --to-torch --out FILE.pt    a state dict that the published program loads
+
+Tensors of a checkpoint that the network has no use for are kept in the run, in
+`checkpoints/unused_tensors.npz`, and put back by `--to-torch`.
+"""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import tyro
+from rich.console import Console
+
+from data_prep.errors import UserError
+from data_prep.properties import Property, canonical_name, resolve_property
+from gatgnn_jax.cli import run_command, use_device
+from gatgnn_jax.config import PRESETS, GlobalAttention
+from gatgnn_jax.published import from_torch, to_torch
+from gatgnn_jax.run_directory import DataInfo, RunConfig, RunDirectory
+
+UNUSED_TENSORS = "checkpoints/unused_tensors.npz"
+
+
+@dataclass(frozen=True)
+class ConvertOptions:
+    """Turn a checkpoint of the published PyTorch program into a run, or a run into such a one."""
+
+    source: tyro.conf.Positional[Path]
+    """The checkpoint (a state dict, .pt), or with --to-torch the run directory."""
+    out: Path
+    """The run directory to make, or with --to-torch the file."""
+    property: str | None = None
+    """What the checkpoint predicts, as bulk_modulus; gives predictions their unit."""
+    global_attention: Annotated[
+        GlobalAttention | None,
+        tyro.conf.arg(metavar="{composition,cluster-fixed,cluster-random,none}"),
+    ] = None
+    """Which global attention the checkpoint was trained with; its tensors do not show it."""
+    to_torch: bool = False
+    """Write the state dict of a run."""
+
+
+def main(arguments: list[str]) -> int:
+    """The command; returns the exit status."""
+    options = tyro.cli(
+        ConvertOptions,
+        prog="python -m gatgnn_jax.convert",
+        args=arguments,
+        config=(tyro.conf.FlagCreatePairsOff,),
+    )
+    if options.out.is_file() or (options.out.is_dir() and any(options.out.iterdir())):
+        raise UserError(f"{options.out} exists already: choose another --out")
+    use_device("cpu")
+    console = Console(highlight=False, soft_wrap=True)
+    convert = export_run if options.to_torch else import_checkpoint
+    convert(options, console)
+    return 0
+
+
+def import_checkpoint(options: ConvertOptions, console: Console) -> None:
+    """From a state dict to a run directory."""
+    path = options.source
+    if not path.is_file():
+        hint = f"add --to-torch to convert the run {path}" if path.is_dir() else "check the name"
+        raise UserError(f"{path} is no checkpoint file: {hint}")
+    if options.global_attention is None:
+        raise UserError(
+            f"say which global attention {path} was trained with, its tensors do not show it: "
+            "--global-attention composition, cluster-fixed, cluster-random or none"
+        )
+    state = read_state_dict(path)
+    try:
+        imported = from_torch(state, options.global_attention)
+        target = target_property(options.property, imported.num_outputs)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    config = RunConfig(
+        graph=imported.graph,
+        model=imported.model,
+        train=PRESETS["official"].train,  # nothing says how it was trained; that program's defaults
+        properties=(target,),
+        data=DataInfo(),
+    )
+    run = RunDirectory.create(options.out, config)
+    run.save_best(imported.weights)
+    _write_npz(run.path / UNUSED_TENSORS, imported.unused)
+
+    model = imported.model
+    named = target.name if options.property else "its raw output (--property would give it a name)"
+    console.print(
+        f"{run.path}: {model.num_layers} layers, {model.heads} heads, {model.neurons} neurons, "
+        f"global attention {model.global_attention}, "
+        f"graphs of radius {config.graph.radius:g} Å with fake edges\n"
+        f"python -m gatgnn_jax.predict {run.path} FILES… predicts {named}"
+    )
+
+
+def export_run(options: ConvertOptions, console: Console) -> None:
+    """From a run directory to a state dict."""
+    if options.property is not None or options.global_attention is not None:
+        raise UserError(
+            "--to-torch takes property and global attention from the run: leave out --property and "
+            "--global-attention"
+        )
+    run = RunDirectory.open(options.source)
+    config, _, weights = run.load_best()
+    unused: dict[str, np.ndarray] = {}
+    if (run.path / UNUSED_TENSORS).exists():
+        with np.load(run.path / UNUSED_TENSORS) as file:
+            unused = dict(file)
+    try:
+        state = to_torch(config, weights, unused)
+    except UserError as error:
+        raise UserError(f"{run.path}: {error}") from None
+    write_state_dict(state, options.out)
+    console.print(f"{options.out}: {len(state)} tensors of {run.path}")
+    if not config.graph.fake_edges:
+        # No reason to refuse: the weights are right, and most crystals have all their neighbours.
+        console.print(
+            f"note: {run.path} was trained without fake edges, which the published program adds to "
+            f"atoms with fewer than {config.graph.max_neighbors} neighbours within "
+            f"{config.graph.radius:g} Å:\nit will predict crystals with such atoms differently",
+            style="yellow",
+        )
+
+
+def target_property(name: str | None, num_outputs: int) -> Property:
+    """What a checkpoint with that many outputs predicts; without a name its raw output.
+
+    Raises:
+        UserError: the property needs another number of outputs.
+    """
+    task: Literal["regression", "classification"]
+    task = "classification" if num_outputs == 2 else "regression"
+    if name is None:
+        return Property("prediction", "prediction", task=task)
+    column = canonical_name(name)
+    target = resolve_property(name, [column])
+    if target == Property(column, column):
+        return replace(target, task=task)  # a property of the user's own can be either
+    if target.task != task:
+        raise UserError(f"--property {name} is a {target.task}, but the model does {task}")
+    return target
+
+
+def read_state_dict(path: Path) -> dict[str, np.ndarray]:
+    """The tensors of a file that PyTorch saved, without running any code it may hold.
+
+    Raises:
+        UserError: it is no state dict, or PyTorch is not installed.
+    """
+    torch = _torch()
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        return {str(name): tensor.numpy(force=True) for name, tensor in state.items()}
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    except Exception:  # whatever unpickling other files may raise
+        raise UserError(
+            f"{path} is no state dict: save one with torch.save(model.state_dict(), FILE)"
+        ) from None
+
+
+def write_state_dict(state: Mapping[str, np.ndarray], path: Path) -> None:
+    """Save tensors as PyTorch does.
+
+    Raises:
+        UserError: PyTorch is not installed.
+    """
+    torch = _torch()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.new")
+    torch.save({name: torch.tensor(value) for name, value in state.items()}, temporary)
+    temporary.replace(path)
+
+
+def _torch() -> Any:
+    try:
+        import torch
+    except ImportError:
+        raise UserError(
+            "checkpoints of the published program are PyTorch's: pip install torch "
+            "(--index-url https://download.pytorch.org/whl/cpu for the small one)"
+        ) from None
+    return torch
+
+
+def _write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    temporary = path.with_name(f".{path.name}")
+    np.savez(temporary, **arrays)  # type: ignore[arg-type]
+    temporary.replace(path)
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(lambda: main(sys.argv[1:])))
