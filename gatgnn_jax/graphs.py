@@ -29,6 +29,7 @@ distance alone is computed for B ≤ E bonds and looked up by the edges.
 
 import dataclasses
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -48,6 +49,11 @@ def with_receivers(graph: jraph.GraphsTuple) -> jraph.GraphsTuple:
     return graph._replace(receivers=jnp.repeat(jnp.arange(num_nodes, dtype=jnp.int32), slots))
 
 
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=("senders", "receivers", "bonds"),
+    meta_fields=("num_nodes",),
+)
 @dataclass(frozen=True)
 class Neighborhoods:
     """Moves features between nodes [N, …] and edges, whatever the graph's layout.

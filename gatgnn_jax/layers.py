@@ -1,10 +1,13 @@
 """Graph attention layers: the augmented one of the paper (AGAT) and the original (GAT)."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from gatgnn_jax.batch_norm import BatchNorm
+from gatgnn_jax.edge_attention import attend
 from gatgnn_jax.graphs import Neighborhoods
 from gatgnn_jax.ops import glorot_uniform, softplus
 
@@ -58,21 +61,31 @@ class AGATLayer(nnx.Module):
             sums to 1 over the bonds of a node.
         """
         heads_shape = (self.heads, x.shape[-1])
-        node_kernel, edge_kernel = jnp.split(self.kernel[...], 2)
-        projected = (x @ node_kernel).reshape(-1, *heads_shape)
-        bond = neighborhoods.to_edges((e @ edge_kernel).reshape(-1, *heads_shape))
-        # [edges, H, F] throughout: a reshape inside the fused arithmetic costs ten times its price.
-        centre = softplus(neighborhoods.to_receivers(projected) + bond)
-        neighbour = softplus(neighborhoods.to_senders(projected) + bond)
-
-        centre_attention, neighbour_attention = jnp.split(self.attention[...], 2, axis=1)
-        logits = softplus(_dot(centre, centre_attention) + _dot(neighbour, neighbour_attention))
+        node_kernel, bond_kernel = jnp.split(self.kernel[...], 2)
+        nodes = (x @ node_kernel).reshape(-1, *heads_shape)
+        bonds = (e @ bond_kernel).reshape(-1, *heads_shape)
+        vectors = jnp.stack(jnp.split(self.attention[...], 2, axis=1))
+        if axis_name is not None:  # each device has its own gradient of them, to be summed
+            vectors = jax.lax.pcast(vectors, axis_name, to="varying")
         weight = edge_weight * neighborhoods.to_receivers(node_weight)
-        logits = self.attention_norm(logits, weight, train=train, axis_name=axis_name)
-        attention = neighborhoods.softmax(softplus(logits), edge_weight)
+        # `attend` differentiates by hand, so what it calls must be pure: the norm is taken apart.
+        structure, norm_state = nnx.split(self.attention_norm)
 
-        message = neighborhoods.sum(attention[..., None] * neighbour).mean(axis=-2)
-        x = self.norm(message + self.bias[...], node_weight, train=train, axis_name=axis_name)
+        def weigh(
+            logits: jax.Array, neighborhoods: Neighborhoods, inputs: Any
+        ) -> tuple[jax.Array, nnx.State]:
+            norm_state, weight, edge_weight = inputs
+            norm = nnx.merge(structure, norm_state, copy=True)
+            logits = norm(softplus(logits), weight, train=train, axis_name=axis_name)
+            attention = neighborhoods.softmax(softplus(logits), edge_weight)
+            return attention, nnx.state(norm, nnx.BatchStat)
+
+        inputs = (norm_state, weight, edge_weight)
+        message, attention, norm_stats = attend(weigh, neighborhoods, nodes, bonds, vectors, inputs)
+        if train:
+            nnx.update(self.attention_norm, norm_stats)
+        x = message / self.heads + self.bias[...]
+        x = self.norm(x, node_weight, train=train, axis_name=axis_name)
         return softplus(x), attention
 
 
@@ -124,15 +137,3 @@ class GATLayer(nnx.Module):
         message = neighborhoods.sum(attention[..., None] * neighborhoods.to_senders(projected))
         message += (own / total)[..., None] * projected
         return jax.nn.sigmoid(message.mean(axis=-2) + self.bias[...]), attention
-
-
-def _dot(x: jax.Array, weights: jax.Array) -> jax.Array:
-    """Each head's dot product, [edges, H, F] · [H, F] → [edges, H].
-
-    As one matmul with a block-diagonal matrix: on a CPU a batched product over so small an axis is
-    several times slower.
-    """
-    heads, features = weights.shape
-    blocks = weights[:, :, None] * jnp.eye(heads, dtype=weights.dtype)[:, None]
-    flat = x.reshape(*x.shape[:-2], heads * features)
-    return flat @ blocks.reshape(heads * features, heads)

@@ -2,8 +2,18 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from numpy.polynomial import Chebyshev, Polynomial
 
 __all__ = ["glorot_uniform", "softplus"]
+
+
+# log(1 + u) / u on [0, 1]: degree 8 leaves an error of 2e-7, a few roundings of float32.
+_LOG1P = (
+    Chebyshev.interpolate(lambda u: np.log1p(u) / u, deg=8, domain=(1e-9, 1.0))
+    .convert(kind=Polynomial)
+    .coef.tolist()
+)
 
 
 @jax.custom_vjp
@@ -11,18 +21,15 @@ def softplus(x: jax.Array) -> jax.Array:
     """``log(1 + exp(x))``, any shape, accurate to a few float32 roundings.
 
     The hottest function of the model: twice ``heads * neurons`` of it an edge. Written as
-    ``max(x, 0) + log(1 + u)`` with ``u = exp(-|x|)`` in (0, 1], where
-    ``log(1 + u) = 2 artanh(u / (2 + u))`` is a short odd series: its argument is at most 1/3, so
-    seven terms leave an error of 2e-8. That is three times faster on a CPU than a logarithm. The
-    derivative needs only the result: ``1 - exp(-softplus(x))``.
+    ``max(x, 0) + log(1 + u)`` with ``u = exp(-|x|)`` in (0, 1] and the logarithm as a polynomial: a
+    quarter of a logarithm's price on a CPU, and without a division XLA makes one loop of it and
+    whatever computes `x`. The derivative needs only the result: ``1 - exp(-softplus(x))``.
     """
     u = jnp.exp(-jnp.abs(x))
-    s = u / (2 + u)
-    square = s * s
-    series = jnp.full_like(x, 1 / 13)
-    for odd in (11, 9, 7, 5, 3, 1):
-        series = series * square + 1 / odd
-    return jnp.maximum(x, 0) + 2 * s * series
+    series = jnp.full_like(x, _LOG1P[-1])
+    for coefficient in _LOG1P[-2::-1]:
+        series = series * u + coefficient
+    return jnp.maximum(x, 0) + u * series
 
 
 def _softplus_forward(x: jax.Array) -> tuple[jax.Array, jax.Array]:
