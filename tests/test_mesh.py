@@ -13,7 +13,7 @@ from data_prep.properties import Property
 from gatgnn_jax.batches import BatchPlan
 from gatgnn_jax.config import TrainConfig
 from gatgnn_jax.train_step import (
-    data_mesh, init_state, make_optimizer, make_predict, make_train_steps, replicate
+    data_mesh, init_state, make_optimizer, make_train_steps, replicate
 )
 from tests.crystals import bundled
 from tests.models import arrays_of, dataset_of, small_model
@@ -43,17 +43,23 @@ def train(count, rows):
     rows = jnp.asarray(np.stack(rows))
     key, placed = jax.random.key(0), replicate(data, mesh)
     state, sums = steps(replicate(state, mesh), placed, rows, key)
-    predict = make_predict(graphdef, plan.shape, mesh)
-    output = np.asarray(predict(state.params, state.stats, placed, rows).output)
-    return sums, output[np.asarray(rows) >= 0], jax.device_get((state.params, state.stats))
+    # The first moment is a tenth of the gradient after one step.
+    return jax.device_get((sums, state.stats, state.opt_state[0].mu))
+
+def assert_close(actual, expected, tolerance):
+    largest = max(np.abs(x).max() for x in jax.tree.leaves(expected))
+    for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * largest)
 
 assert len(jax.devices()) == 2
-one, two = train(1, list(batches)), train(2, [halves(row) for row in batches])
-for a, b in zip(jax.tree.leaves(one[0]), jax.tree.leaves(two[0])):
-    np.testing.assert_allclose(a, b, rtol=1e-5)
-np.testing.assert_allclose(one[1], two[1], rtol=2e-4, atol=2e-5)
-for a, b in zip(jax.tree.leaves(one[2][1]), jax.tree.leaves(two[2][1])):
-    np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+rows = list(batches)
+one, two = train(1, rows[:1]), train(2, [halves(row) for row in rows[:1]])
+for actual, expected in zip(two, one):
+    assert_close(actual, expected, 1e-5)
+# Over several steps the losses: biases in front of a batch norm drift with the rounding of their
+# zero gradient, which the losses do not see.
+one, two = train(1, rows), train(2, [halves(row) for row in rows])
+assert_close(two[0], one[0], 1e-5)
 print("equal")
 """
 
