@@ -6,7 +6,6 @@ folder of the run: `RUN/evaluation-SUBSET`, or `RUN/evaluation-NAME-SUBSET` for 
 NAME. Evaluating again writes over them.
 """
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from gatgnn_jax.batches import BatchPlan, crystal_arrays
 from gatgnn_jax.cli import Device, output_folder, run_command, use_device
 from gatgnn_jax.objective import metrics
 from gatgnn_jax.predictor import DatasetPredictor
-from gatgnn_jax.run_directory import ModelState, RunConfig, RunDirectory, write_text
+from gatgnn_jax.run_directory import ModelState, RunConfig, RunDirectory, to_json, write_text
 from gatgnn_jax.splits import SUBSETS
 from gatgnn_jax.tables import subset_table, to_csv, unit_of
 from gatgnn_jax.train_step import data_mesh, replicate
@@ -106,7 +105,7 @@ def main(arguments: list[str]) -> int:
         for key, value in metrics(predicted[name], target[name], config.properties).items()
     }
     counts = {name: len(rows) for name, rows in chosen.items()}
-    write_text(folder / "metrics.json", json.dumps(scores | {"crystals": counts}, indent=1) + "\n")
+    write_text(folder / "metrics.json", to_json(scores | {"crystals": counts}))
     write_text(folder / "skipped.csv", skipped_table(crystals.skipped))
 
     console = Console(quiet=options.quiet, highlight=False, soft_wrap=True)

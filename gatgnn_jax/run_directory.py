@@ -15,6 +15,7 @@ Files are written under a temporary name and then renamed.
 
 import dataclasses
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -157,7 +158,7 @@ class RunDirectory:
 
     def write_json(self, name: str, values: Mapping[str, Any]) -> None:
         """Write a mapping as indented JSON."""
-        self.write_text(name, json.dumps(values, indent=1) + "\n")
+        self.write_text(name, to_json(values))
 
     def read_json(self, name: str) -> dict[str, Any]:
         """Read what `write_json` wrote.
@@ -240,6 +241,12 @@ class RunDirectory:
         with ocp.StandardCheckpointer() as checkpointer:
             restored = checkpointer.restore(best, like)
         return config, graphdef, ModelState(*restored)
+
+
+def to_json(values: Mapping[str, Any]) -> str:
+    """Indented JSON; a metric that is NaN becomes null, as JSON has no such number."""
+    known = {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in values.items()}
+    return json.dumps(known, indent=1, allow_nan=False) + "\n"
 
 
 def write_text(path: Path, text: str) -> None:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import platform
-import signal
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -194,14 +193,14 @@ def train(run: RunDirectory, prepared: Prepared, console: Console) -> int:
     try:
         with reporter:
             trainer.fit(run, reporter)
-    except Interrupted:
+    except Interrupted as stopped:
         console.print(
             f"stopped after epoch {trainer.progress.epoch}; go on with\n"
             f"  python -m gatgnn_jax.train --resume {run.path}",
             highlight=False,
             soft_wrap=True,
         )
-        return 128 + signal.SIGINT
+        return 128 + stopped.number
     summary = write_results(run, prepared, trainer)
     console.print(_closing_lines(summary, config.properties, run.path), highlight=False)
     return 0

@@ -33,7 +33,11 @@ SECONDS_BETWEEN_CHECKPOINTS = 15.0
 
 
 class Interrupted(Exception):
-    """Training was asked to stop; its state is saved."""
+    """Training was asked to stop by a signal (its number); its state is saved."""
+
+    def __init__(self, number: int):
+        super().__init__(number)
+        self.number = number
 
 
 class Reporter(Protocol):
@@ -130,7 +134,7 @@ class Trainer:
                     self.save(run)
                     saved = time.monotonic()
                 if stop and not self.finished:
-                    raise Interrupted
+                    raise Interrupted(stop[0])
         run.save_best(self.best)
 
     def run_epoch(self) -> dict[str, float]:

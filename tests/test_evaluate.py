@@ -118,6 +118,8 @@ def test_bad_input_is_explained(run, moved, tmp_path, capsys):
     assert "no crystal of the subset val" in message(own, "--data", gaps, "--subset", "val")
 
     assert evaluate_to(tmp_path / "out", own) == 0
+    # Of one crystal there is no R²; JSON has no NaN.
+    assert read(tmp_path / "out" / "metrics.json")["test_r2"] is None
     write_source(source, 3, lambda number, targets: {"gap": -number})
     assert "has changed" in message(own)
     source.unlink()

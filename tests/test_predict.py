@@ -85,7 +85,6 @@ def test_as_a_command_of_its_own(run, tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "gatgnn_jax.predict", str(run), lines.name],
         cwd=tmp_path,
-        env=None,
         capture_output=True,
         text=True,
         check=True,
