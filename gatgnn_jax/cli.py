@@ -1,5 +1,6 @@
 """What all commands share: options to arguments, bad input to a short message, the device."""
 
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -56,6 +57,8 @@ def output_folder(folder: Path) -> Path:
 
 def run_command(command: Callable[[], int]) -> int:
     """Run a command; bad input becomes one message and exit status 1, without a traceback."""
+    # Orbax reports a checkpoint that was cut off by a kill there; it uses the one before.
+    logging.getLogger("absl").setLevel(logging.ERROR)
     try:
         return command()
     except UserError as error:
