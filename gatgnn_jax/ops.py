@@ -21,8 +21,8 @@ def softplus(x: jax.Array) -> jax.Array:
     """``log(1 + exp(x))``, any shape, accurate to a few float32 roundings.
 
     The hottest function of the model: twice ``heads * neurons`` of it an edge. Written as
-    ``max(x, 0) + log(1 + u)`` with ``u = exp(-|x|)`` in (0, 1] and the logarithm as a polynomial: a
-    quarter of a logarithm's price on a CPU, and without a division XLA makes one loop of it and
+    ``max(x, 0) + log(1 + u)`` with ``u = exp(-|x|)`` in (0, 1] and the logarithm as a polynomial:
+    cheaper than a logarithm on a CPU, and without a division XLA makes one loop of it and
     whatever computes `x`. The derivative needs only the result: ``1 - exp(-softplus(x))``.
     """
     u = jnp.exp(-jnp.abs(x))
