@@ -93,9 +93,10 @@ class GATLayer(nnx.Module):
     """The original graph attention (Veličković et al. 2018; eq. 1-2), Table 4's baseline.
 
         α_ij = softmax_j(leaky_relu([W x_i ‖ W x_j] · a))     over the neighbours and i itself
-        x_i  ← sigmoid(mean over heads of Σ_j α_ij W x_j + b)
+        x_i  ← elu(mean over heads of Σ_j α_ij W x_j + b)
 
-    It sees which atoms are neighbours, but not how far away they are.
+    It sees which atoms are neighbours, but not how far away they are. Eq. 2 has a sigmoid where the
+    original layer has its elu; five sigmoids in a row learn nothing from the bundled crystals.
     """
 
     def __init__(self, neurons: int, heads: int, *, rngs: nnx.Rngs):
@@ -136,4 +137,4 @@ class GATLayer(nnx.Module):
 
         message = neighborhoods.sum(attention[..., None] * neighborhoods.to_senders(projected))
         message += (own / total)[..., None] * projected
-        return jax.nn.sigmoid(message.mean(axis=-2) + self.bias[...]), attention
+        return jax.nn.elu(message.mean(axis=-2) + self.bias[...]), attention
