@@ -13,6 +13,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ import tyro
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from rich.console import Console
+
+if find_spec("torch_geometric") is None:
+    sys.exit('error: the other side needs PyTorch: pip install -e ".[bench]"')
 
 from benchmarks.sides import FIRST_STEPS, Crystals, Framework, Run, train
 from data_prep.cache import open_dataset

@@ -8,7 +8,6 @@ processes. Runs on a GPU where JAX and PyTorch find one.
 
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -16,8 +15,9 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import matplotlib as mpl
@@ -28,15 +28,11 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.contenders import Contender, jax_contender, torch_contender
+from benchmarks.contenders import FULL, NAMES, Crystals, load
+from benchmarks.jax_contender import jax_contender
 from benchmarks.limits import measure_rates, step_work
-from data_prep.cache import open_dataset
-from data_prep.config import GraphConfig
-from data_prep.dataset import GraphDataset
 from gatgnn_jax.batches import BatchPlan, crystal_arrays
 
-FULL, REDUCED = GraphConfig(reduce=False), GraphConfig()
-Name = Literal["torch", "full", "reduced"]
 console = Console()
 
 
@@ -56,39 +52,6 @@ class Options:
     """How often each is timed, after a warm-up."""
     full: bool = False
     """Also 3 and 7 layers, the larger set, and how cost grows (takes hours)."""
-    child: Name | None = None
-    """For the program itself: a few steps of one contender, then its peak memory."""
-
-
-@dataclass(frozen=True)
-class Crystals:
-    """The crystals that are timed: the same ones as full and as quotient graphs."""
-
-    name: str
-    full: GraphDataset
-    reduced: GraphDataset
-    target: np.ndarray
-
-    def contender(self, name: Name, layers: int, batch_size: int) -> Contender:
-        """One of the programs, ready to run."""
-        if name == "torch":
-            return torch_contender(self.full, self.target, layers, batch_size)
-        dataset = self.full if name == "full" else self.reduced
-        return jax_contender(dataset, self.target, layers, batch_size)
-
-
-def load(options: Options, file: str, column: str, limit: int) -> Crystals:
-    """The first `limit` crystals of a file of the data folder, or of the bundled ones."""
-    path = options.data_dir / file
-    source = path if path.exists() else None
-    if source is None:
-        console.print(f"{path} is not there: timing the bundled crystals instead")
-    full, _ = open_dataset(source, FULL, limit=limit)
-    reduced, _ = open_dataset(source, REDUCED, limit=limit)
-    values = full.columns[column if source else "bulk_modulus"]
-    target = np.nan_to_num(np.log10(values) if column.endswith("modulus") else values)
-    name = file.removesuffix(".jsonl.gz") if source else "bundled"
-    return Crystals(name, full, reduced, target)
 
 
 def in_turn(
@@ -114,8 +77,7 @@ def ratios(seconds: Mapping[str, Sequence[float]], name: str) -> list[float]:
 
 def compare(crystals: Crystals, layers: int, options: Options) -> dict[str, Any]:
     """Training step, evaluation and epoch of all three, in turn."""
-    names: tuple[Name, ...] = ("torch", "full", "reduced")
-    contenders = {name: crystals.contender(name, layers, options.batch_size) for name in names}
+    contenders = {name: crystals.contender(name, layers, options.batch_size) for name in NAMES}
     count = len(crystals.full)
     batch = min(options.batch_size, count)
     result: dict[str, Any] = {
@@ -123,7 +85,7 @@ def compare(crystals: Crystals, layers: int, options: Options) -> dict[str, Any]
         "layers": layers,
         "batch_size": batch,
         "atoms_per_crystal": len(crystals.full.atom_node) / count,
-        "padding_share": {name: contenders[name].padding_share for name in names},
+        "padding_share": {name: contenders[name].padding_share for name in NAMES},
     }
     for work, label, size, repeats in (
         ("train_step", "train", batch, 3),
@@ -136,7 +98,7 @@ def compare(crystals: Crystals, layers: int, options: Options) -> dict[str, Any]
             rounds,
             repeats,
         )
-        for name in names:
+        for name in NAMES:
             median = statistics.median(seconds[name])
             atoms = size * result["atoms_per_crystal"]
             result[f"{label}_{name}"] = {
@@ -175,29 +137,12 @@ def show(result: Mapping[str, Any]) -> None:
 
 def peak_memory(options: Options) -> dict[str, float]:
     """Peak resident memory (MB) of a process that trains a few steps, for each contender."""
-    result = {}
-    for name in ("torch", "full", "reduced"):
-        arguments = ["--child", name, "--data-dir", str(options.data_dir)]
-        arguments += ["--batch-size", str(options.batch_size)]
-        output = subprocess.run(
-            [sys.executable, "-m", "benchmarks.throughput", *arguments],
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout
-        result[name] = float(output.split()[-1])
+    result: dict[str, float] = {}
+    for name in NAMES:
+        command = [sys.executable, "-m", "benchmarks.peak_memory", name, str(options.data_dir)]
+        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        result[name] = float(output)
     return result
-
-
-def run_child(options: Options, name: Name) -> None:
-    """A few training steps of one contender; prints the peak memory of this process in MB."""
-    crystals = load(options, "mp_elastic.jsonl.gz", "bulk_modulus", 512)
-    contender = crystals.contender(name, 5, options.batch_size)
-    for _ in range(4):
-        contender.train_step()
-    # ru_maxrss is in kB on Linux, in bytes on macOS.
-    scale = 1e6 if sys.platform == "darwin" else 1e3
-    console.print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale)
 
 
 def time_to_first_epoch() -> dict[str, float]:
@@ -239,7 +184,7 @@ def distance_to_limit(crystals: Crystals, result: Mapping[str, Any], batch: int)
 
 def growth(options: Options) -> list[dict[str, Any]]:
     """Training crystals/s against batch size and atoms a crystal, and epochs of repeated sets."""
-    crystals = load(options, "mp_elastic.jsonl.gz", "bulk_modulus", 3192)
+    crystals = load(options.data_dir / "mp_elastic.jsonl.gz", "bulk_modulus", 3192)
     rows = []
     for batch_size in (16, 32, 64, 128, 256, 512, 1024):
         step = crystals.contender("reduced", 5, batch_size).train_step
@@ -248,7 +193,7 @@ def growth(options: Options) -> list[dict[str, Any]]:
     order = np.argsort(crystals.full.n_atom)
     for tenth in np.array_split(order, 10):
         part = crystals.reduced.take(tenth)
-        contender = jax_contender(part, crystals.target[tenth], 5, 256)
+        contender = jax_contender(part, crystals.target[tenth], 5, 256, np.arange(len(part))[:256])
         seconds = statistics.median(in_turn({"x": contender.train_step}, options.rounds, 3)["x"])
         size = min(256, len(part))
         rows.append(
@@ -260,7 +205,7 @@ def growth(options: Options) -> list[dict[str, Any]]:
     for total in (10_000, 100_000, 1_000_000):
         repeated = crystals.reduced.take(np.arange(total) % len(crystals.reduced))
         target = crystals.target[np.arange(total) % len(crystals.target)]
-        epoch = jax_contender(repeated, target, 5, 256).train_epoch
+        epoch = jax_contender(repeated, target, 5, 256, np.arange(256)).train_epoch
         epoch_seconds = in_turn({"x": epoch}, 1, 1)["x"][0]
         rows.append({"crystals": total, "crystals_per_second": total / epoch_seconds})
     return rows
@@ -300,17 +245,18 @@ def draw(results: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 def main(options: Options) -> None:
     """Run, print, and write what was asked for."""
-    if options.child is not None:
-        run_child(options, options.child)
-        return
+    if find_spec("torch_geometric") is None:
+        sys.exit('error: the rival needs PyTorch: pip install -e ".[bench]"')
     device = jax.devices()[0]
     console.print(f"{os.cpu_count()} cores, {device.device_kind}, jax {jax.__version__}")
-    elastic = load(options, "mp_elastic.jsonl.gz", "bulk_modulus", 2048)
+    if not options.data_dir.is_dir():
+        console.print(f"{options.data_dir} is not there: timing the bundled crystals")
+    elastic = load(options.data_dir / "mp_elastic.jsonl.gz", "bulk_modulus", 2048)
     results = [compare(elastic, 5, options)]
     show(results[0])
     others = [(elastic, 3), (elastic, 7)]
     if options.full:
-        large = load(options, "mp_cgcnn.jsonl.gz", "formation_energy", 2048)
+        large = load(options.data_dir / "mp_cgcnn.jsonl.gz", "formation_energy", 2048)
         others += [(large, layers) for layers in (3, 5, 7)]
         for crystals, layers in others:
             results.append(compare(crystals, layers, options))

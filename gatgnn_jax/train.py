@@ -99,6 +99,8 @@ def main(arguments: list[str]) -> int:
         _refuse_other_settings(options)
         run = RunDirectory.open(options.resume)
         config = run.config()
+        if (run.path / "checkpoints" / "best").exists() and not (run.path / "split.json").exists():
+            raise UserError(f"{run.path} was not trained here, so there is nothing to go on with")
         if (run.path / "summary.json").exists():
             console.print(f"{run.path} is finished already; see {run.path / 'summary.json'}")
             return 0

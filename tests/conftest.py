@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commands import TRAINING, train_run
+
+from tests.commands import TRAINING, train_run
 
 
 @pytest.fixture(scope="session", autouse=True)

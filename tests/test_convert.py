@@ -6,8 +6,9 @@ import warnings
 import jax
 import numpy as np
 import pytest
-from commands import error_of, evaluate_to, predict_to
-from golden import CGCNN_GRAPH, DATA, load_golden
+
+from tests.commands import error_of, evaluate_to, predict_to
+from tests.golden import CGCNN_GRAPH, DATA, load_golden
 
 with warnings.catch_warnings():
     # PyG scripts a class while it is imported, which PyTorch now deprecates.

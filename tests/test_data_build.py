@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from crystals import bundled, rock_salt, without_symmetry
 from pymatgen.core import Lattice, Structure
 from pymatgen.io.cif import CifWriter
 
@@ -24,6 +23,7 @@ from data_prep.dataset import load_dataset
 from data_prep.errors import BadCrystal, UserError
 from data_prep.graph import CrystalGraph, build_graph
 from data_prep.sources import iter_structures, open_structures
+from tests.crystals import bundled, rock_salt, without_symmetry
 
 NACL = str(CifWriter(Structure(Lattice.cubic(3.3), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])))
 ISOLATED = str(CifWriter(Structure(Lattice.cubic(30), ["Cs"], [[0, 0, 0]])))

@@ -7,7 +7,6 @@ import json
 
 import numpy as np
 import pytest
-from crystals import bundled, diamond, ordered_alloy, rock_salt
 
 from data_prep import cache
 from data_prep.build import build_dataset
@@ -16,6 +15,7 @@ from data_prep.config import GraphConfig
 from data_prep.dataset import GraphDataset, load_dataset, pack, save_dataset
 from data_prep.errors import UserError
 from data_prep.graph import build_graph
+from tests.crystals import bundled, diamond, ordered_alloy, rock_salt
 
 STRUCTURES = [rock_salt(), diamond(), ordered_alloy(), *(s for _, s in bundled(step=300))]
 

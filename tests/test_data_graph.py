@@ -2,7 +2,14 @@
 
 import numpy as np
 import pytest
-from crystals import (
+from pymatgen.core import Lattice, Structure
+from sklearn.cluster import SpectralClustering
+
+from data_prep.clusters import cluster_atoms
+from data_prep.config import GraphConfig
+from data_prep.errors import BadCrystal
+from data_prep.graph import CrystalGraph, build_graph
+from tests.crystals import (
     bundled,
     diamond,
     jittered,
@@ -11,13 +18,6 @@ from crystals import (
     shuffled,
     without_symmetry,
 )
-from pymatgen.core import Lattice, Structure
-from sklearn.cluster import SpectralClustering
-
-from data_prep.clusters import cluster_atoms
-from data_prep.config import GraphConfig
-from data_prep.errors import BadCrystal
-from data_prep.graph import CrystalGraph, build_graph
 
 FULL = GraphConfig(reduce=False)
 REDUCED = GraphConfig()

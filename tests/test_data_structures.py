@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from crystals import bundled, rock_salt
 from pymatgen.core import Lattice, Structure
 from pymatgen.io.cif import CifParser, CifWriter
 
@@ -22,6 +21,7 @@ from data_prep.structures import (
     structure_from_poscar,
     structure_id,
 )
+from tests.crystals import bundled, rock_salt
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 

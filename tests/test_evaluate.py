@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from commands import bundled_rows, error_of, evaluate_to, untrained_run, write_source
 
 from data_prep.build import main as build
 from gatgnn_jax import evaluate
+from tests.commands import bundled_rows, error_of, evaluate_to, untrained_run, write_source
 
 
 def read(path):

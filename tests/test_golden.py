@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from golden import GOLDEN_FILES, LEARNING_RATE, WEIGHT_DECAY, Golden, load_golden
 
 from data_prep.properties import Property
 from gatgnn_jax.batches import BatchShape, crystal_arrays, gather_batch
@@ -22,6 +21,7 @@ from gatgnn_jax.train_step import (
     make_train_steps,
     replicate,
 )
+from tests.golden import GOLDEN_FILES, LEARNING_RATE, WEIGHT_DECAY, Golden, load_golden
 
 MODULUS = Property("log10_modulus", "log10_modulus")
 CRYSTALS = np.array([*range(12), -1, -1], np.int32)

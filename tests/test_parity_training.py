@@ -14,11 +14,10 @@ with warnings.catch_warnings():
     pytest.importorskip("torch", reason=reason)
     pytest.importorskip("torch_geometric", reason=reason)
 
-from commands import train_run
-
 from benchmarks import parity_training
 from benchmarks.parity_training import Options, main
 from data_prep.errors import UserError
+from tests.commands import train_run
 
 
 @pytest.fixture(scope="module")

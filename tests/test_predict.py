@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from commands import bundled_rows, error_of, predict_to, untrained_run, write_source
-from crystals import rock_salt, without_symmetry
 from pymatgen.core import Lattice, Structure
 from pymatgen.io.cif import CifWriter
 
@@ -21,6 +19,8 @@ from gatgnn_jax import predict
 from gatgnn_jax.predict import Named, element_warning, write_predictions
 from gatgnn_jax.predictor import StreamPredictor
 from gatgnn_jax.run_directory import RunDirectory
+from tests.commands import bundled_rows, error_of, predict_to, untrained_run, write_source
+from tests.crystals import rock_salt, without_symmetry
 
 CESIUM_CHLORIDE = Structure(Lattice.cubic(4.1), ["Cs", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
 CIF = str(CifWriter(CESIUM_CHLORIDE))

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from golden import DATA, GOLDEN_FILES, load_golden
 
 from data_prep.config import GraphConfig
 from data_prep.errors import UserError
@@ -14,6 +13,7 @@ from gatgnn_jax import convert
 from gatgnn_jax.config import ModelConfig, TrainConfig
 from gatgnn_jax.published import from_torch, to_torch
 from gatgnn_jax.run_directory import DataInfo, RunConfig
+from tests.golden import DATA, GOLDEN_FILES, load_golden
 
 MODULUS = Property("bulk_modulus", "bulk_modulus", "GPa", "log10")
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from golden import DATA, GOLDEN_FILES, LEARNING_RATE, WEIGHT_DECAY, load_golden
+
+from tests.golden import DATA, GOLDEN_FILES, LEARNING_RATE, WEIGHT_DECAY, load_golden
 
 with warnings.catch_warnings():
     # PyG scripts a class while it is imported, which PyTorch now deprecates.

@@ -10,7 +10,12 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from commands import (
+
+from data_prep.build import main as build
+from gatgnn_jax import train
+from gatgnn_jax.reporting import TrainingReporter
+from gatgnn_jax.run_directory import RunDirectory
+from tests.commands import (
     SMALL,
     TINY,
     TRAINING,
@@ -21,11 +26,6 @@ from commands import (
     train_run,
     write_source,
 )
-
-from data_prep.build import main as build
-from gatgnn_jax import train
-from gatgnn_jax.reporting import TrainingReporter
-from gatgnn_jax.run_directory import RunDirectory
 
 VARIANTS = [
     ["--global-attention", "composition", "--concat-composition"],

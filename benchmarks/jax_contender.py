@@ -1,0 +1,61 @@
+"""Our version, set up to be timed: as `python -m gatgnn_jax.train` trains and predicts."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from benchmarks.contenders import Contender
+from data_prep.dataset import GraphDataset
+from data_prep.properties import Property
+from gatgnn_jax.batches import BatchPlan, crystal_arrays
+from gatgnn_jax.config import ModelConfig, TrainConfig
+from gatgnn_jax.model import GATGNN
+from gatgnn_jax.train_step import (
+    data_mesh,
+    init_state,
+    make_optimizer,
+    make_predict,
+    make_train_steps,
+    replicate,
+)
+
+
+def jax_contender(
+    dataset: GraphDataset, target: np.ndarray, layers: int, batch_size: int, batch: np.ndarray
+) -> Contender:
+    """Our version on a dataset with targets [C]; `batch` are the crystals of a step."""
+    data = crystal_arrays(dataset, target[:, None])
+    everything = np.arange(len(dataset))
+    mesh = data_mesh(jax.devices()[:1])
+    plan = BatchPlan(data, [everything, batch], batch_size)
+    parts = plan.deal(everything)
+    model = GATGNN(ModelConfig(num_layers=layers), dataset.config, 1, rngs=nnx.Rngs(0))
+    optimizer = make_optimizer(TrainConfig(), parts.shape[0] * parts.shape[1])
+    graphdef, state = init_state(model, optimizer)
+    properties = (Property("target", "target"),)
+    steps = make_train_steps(graphdef, optimizer, properties, plan.shape, mesh)
+    predict = make_predict(graphdef, plan.shape, mesh)
+
+    device_data = replicate(data, mesh)
+    box = [replicate(state, mesh)]  # the step uses up the state it is given
+    one = jnp.asarray(plan.deal(batch)[0])
+    key = jax.random.key(0)
+
+    def train(batches: jax.Array) -> None:
+        box[0], sums = steps(box[0], device_data, batches, key)
+        jax.block_until_ready(sums)
+
+    def train_epoch() -> None:
+        for part in plan.deal(everything, np.random.default_rng(0)):
+            train(jnp.asarray(part))
+
+    def evaluate() -> None:
+        jax.block_until_ready(predict(box[0].params, box[0].stats, device_data, one))
+
+    return Contender(
+        train_step=lambda: train(one),
+        evaluate=evaluate,
+        train_epoch=train_epoch,
+        padding_share=plan.padding_share(everything),
+    )
