@@ -3,6 +3,9 @@
 import gzip
 import itertools
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -120,3 +123,21 @@ def untrained_run(
     if split is not None:
         run.write_json("split.json", split)
     return path
+
+
+def on_two_devices(program: str) -> str:
+    """What a Python program prints that runs with two virtual CPU devices.
+
+    Devices are counted when JAX starts, so it gets a process of its own.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=Path(__file__).parent.parent,
+        env=os.environ
+        | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()

@@ -1,9 +1,5 @@
 """The AGAT layer against its equations, written edge by edge with a concatenation each."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -16,6 +12,7 @@ from gatgnn_jax import edge_attention
 from gatgnn_jax.graphs import Neighborhoods
 from gatgnn_jax.layers import AGATLayer
 from gatgnn_jax.ops import softplus
+from tests.commands import on_two_devices
 
 NODES, SLOTS, BONDS, HEADS, NEURONS = 23, 5, 11, 3, 8
 
@@ -224,17 +221,4 @@ print(len(jax.devices()), "devices")
 
 
 def test_gradients_are_summed_over_devices():
-    environment = os.environ | {
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
-        "JAX_PLATFORMS": "cpu",
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", TWO_DEVICES],
-        cwd=Path(__file__).parent.parent,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "2 devices"
+    assert on_two_devices(TWO_DEVICES) == "2 devices"

@@ -1,11 +1,7 @@
 """Two devices train as one does: the same crystals in two halves, on two virtual CPU devices."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
+from tests.commands import on_two_devices
 
-# Devices are counted when JAX starts, so this runs in a process of its own.
 PROGRAM = """
 import jax, jax.numpy as jnp, numpy as np
 from data_prep.config import GraphConfig
@@ -65,17 +61,4 @@ print("equal")
 
 
 def test_two_devices_train_as_one():
-    environment = os.environ | {
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
-        "JAX_PLATFORMS": "cpu",
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
-        cwd=Path(__file__).parent.parent,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "equal"
+    assert on_two_devices(PROGRAM) == "equal"
