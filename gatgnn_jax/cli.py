@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import Literal
 
 import jax
+import jaxlib.version
 
 from data_prep.errors import UserError
 
 Device = Literal["auto", "cpu", "gpu"]
+
+FAST_ATOMICS = "-nvptx-allow-ftz-atomics"
+"""Has to be set before JAX starts, so it cannot be set here."""
 
 
 def use_device(device: Device) -> None:
@@ -30,12 +34,18 @@ def use_device(device: Device) -> None:
         jax.config.update("jax_compilation_cache_dir", str(Path(home) / "programs"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     try:
-        jax.devices()
+        platform = jax.devices()[0].platform
     except RuntimeError:
         raise UserError(
             f"--device {device}: JAX finds no such device here; install the extra "
             '"gatgnn_jax[cuda]" for an NVIDIA GPU, or use --device cpu'
         ) from None
+    slow = (0, 10, 2) <= jaxlib.version.__version_info__ <= (0, 11, 0)
+    if platform == "gpu" and slow and FAST_ATOMICS not in os.environ.get("XLA_FLAGS", ""):
+        sys.stderr.write(
+            f"warning: jaxlib {jaxlib.version.__version__} adds up floats slowly on NVIDIA GPUs: "
+            f"set XLA_FLAGS=--xla_backend_extra_options={FAST_ATOMICS}, or use jaxlib 0.11.1\n"
+        )
 
 
 def output_folder(folder: Path) -> Path:
