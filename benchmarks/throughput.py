@@ -32,6 +32,7 @@ from benchmarks.contenders import FULL, NAMES, Crystals, load
 from benchmarks.jax_contender import jax_contender
 from benchmarks.limits import measure_rates, step_work
 from gatgnn_jax.batches import BatchPlan, crystal_arrays
+from gatgnn_jax.run_directory import write_text
 
 console = Console()
 
@@ -283,9 +284,7 @@ def main(options: Options) -> None:
     if options.picture is not None:
         draw(results, options.picture)
     if options.json is not None:
-        temporary = options.json.with_name(f".{options.json.name}")
-        temporary.write_text(json.dumps(figures, indent=1) + "\n")
-        temporary.replace(options.json)
+        write_text(options.json, json.dumps(figures, indent=1) + "\n")
 
 
 if __name__ == "__main__":
