@@ -138,11 +138,14 @@ def gather_batch(data: CrystalArrays, crystals: jax.Array, shape: BatchShape) ->
     Pure and jittable: every size is fixed by `shape`. The caller sees to it that the crystals fit
     (`BatchPlan`).
     """
-    node = _Members.of(data.node, crystals, shape.nodes)
-    edge = _Members.of(data.edge, crystals, shape.edges)
-    bond = _Members.of(data.bond, crystals, shape.bonds)
-    atom = _Members.of(data.atom, crystals, shape.atoms)
     present = jnp.append(crystals >= 0, False)
+    kinds = (data.node, data.edge, data.bond, data.atom)
+    totals = (shape.nodes, shape.edges, shape.bonds, shape.atoms)
+    counts = jnp.stack([jnp.where(present[:-1], rows.count[crystals], 0) for rows in kinds])
+    rest = jnp.asarray(totals, counts.dtype) - counts.sum(1)
+    counts = jnp.concatenate([counts, rest[:, None]], axis=1)
+    ends = jnp.cumsum(counts, axis=1)
+    node, edge, bond, atom = map(_Members.of, kinds, totals, [crystals] * 4, counts, ends)
 
     def node_of(member: _Members, local: jax.Array) -> jax.Array:
         """Crystal-wise node numbers as batch-wise ones; padding is spread over all nodes."""
@@ -203,14 +206,13 @@ class _Members:
     """each graph's first row in the batch [G]"""
 
     @classmethod
-    def of(cls, rows: Rows, crystals: jax.Array, total: int) -> "_Members":
-        present = crystals >= 0
-        count = jnp.where(present, rows.count[crystals], 0)
-        count = jnp.append(count, total - count.sum())
-        first = jnp.cumsum(count) - count
-        graphs = jnp.arange(count.shape[0], dtype=jnp.int32)
-        graph = jnp.repeat(graphs, count, total_repeat_length=total)
-        local = jnp.arange(total, dtype=jnp.int32) - first[graph]
+    def of(
+        cls, rows: Rows, total: int, crystals: jax.Array, count: jax.Array, end: jax.Array
+    ) -> "_Members":
+        row = jnp.arange(total, dtype=jnp.int32)
+        graph = jnp.searchsorted(end, row, side="right").astype(jnp.int32)
+        first = end - count
+        local = row - first[graph]
         real = graph < crystals.shape[0]
         start = jnp.append(rows.start[crystals], 0)
         return cls(jnp.where(real, start[graph] + local, 0), graph, local, real, count, first)

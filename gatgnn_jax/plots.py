@@ -8,7 +8,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from sklearn.metrics import roc_curve
 
 from data_prep.properties import Property
 from gatgnn_jax.objective import metrics
@@ -116,6 +115,8 @@ def _roc(
     known = np.isfinite(target["test"])
     scores = metrics(predicted["test"][:, None], target["test"][:, None], [p])
     if len(np.unique(target["test"][known])) == 2:
+        from sklearn.metrics import roc_curve  # as in `objective`: only where needed
+
         wrong, right, _ = roc_curve(target["test"][known], predicted["test"][known])
         axes.plot(wrong, right, color=COLORS["test"])
     axes.plot([0, 1], [0, 1], color="black", linewidth=0.8, linestyle=":")

@@ -53,7 +53,8 @@ def make_optimizer(config: TrainConfig, steps_per_epoch: int) -> optax.GradientT
     """AdamW (decay on every parameter, as torch's) with a piecewise constant learning rate."""
     drops = {epoch * steps_per_epoch: config.decay for epoch in config.milestone_epochs}
     schedule = optax.piecewise_constant_schedule(config.learning_rate, drops)
-    return optax.adamw(schedule, weight_decay=config.weight_decay)
+    # As one vector: an update an array would be half of all the kernels that XLA compiles.
+    return optax.flatten(optax.adamw(schedule, weight_decay=config.weight_decay))
 
 
 def init_state(
