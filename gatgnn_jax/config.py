@@ -69,6 +69,9 @@ class TrainConfig:
         weight_decay: AdamW's, on every parameter.
         patience: epochs without a better validation error after which training stops.
         seed: of the initial weights, the batches, and random clusters.
+        init_from: a trained run whose weights to start from; the last layer starts anew if it
+            predicts something else.
+        freeze: parts that keep their weights, comma-separated: embed, agat, or any part by name.
     """
 
     epochs: int = 500
@@ -79,6 +82,8 @@ class TrainConfig:
     weight_decay: float = 0.1
     patience: int = 150
     seed: int = 0
+    init_from: str | None = None
+    freeze: str = ""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "patience"):
@@ -93,6 +98,11 @@ class TrainConfig:
             raise ValueError(
                 f"milestones are {self.milestones}: give rising shares of the epochs, as 0.5 0.75"
             )
+
+    @property
+    def frozen_parts(self) -> tuple[str, ...]:
+        """What `freeze` names."""
+        return tuple(part.strip() for part in self.freeze.split(",") if part.strip())
 
     @property
     def milestone_epochs(self) -> tuple[int, ...]:

@@ -38,6 +38,7 @@ from gatgnn_jax.run_directory import (
 from gatgnn_jax.splits import SUBSETS, make_split
 from gatgnn_jax.tables import subset_table, to_csv, unit_of
 from gatgnn_jax.training import Interrupted, Trainer
+from gatgnn_jax.transfer import trained_run
 
 
 @dataclass(frozen=True)
@@ -175,6 +176,10 @@ def prepare(options: TrainOptions, resumed: RunConfig | None) -> Prepared:
         content_hash=dataset.content_hash,
         element_counts=_element_counts(dataset, subsets["train"]),
     )
+    if resumed is None and settings.init_from is not None:
+        start = Path(settings.init_from).absolute()
+        settings = dataclasses.replace(settings, init_from=str(start))
+        trained_run(start, RunConfig(graph, model, settings, properties, info))
     config = RunConfig(graph, model, settings, properties, info)
     return Prepared(config, dataset, target, subsets, skipped)
 
@@ -183,7 +188,8 @@ def train(run: RunDirectory, prepared: Prepared, console: Console) -> int:
     """Train to the end and write all results; the exit status."""
     config = prepared.config
     trainer = Trainer(config, crystal_arrays(prepared.dataset, prepared.target), prepared.subsets)
-    trainer.restore(run)
+    if not trainer.restore(run) and config.train.init_from is not None:
+        trainer.start_from(Path(config.train.init_from))
     sizes = ", ".join(f"{len(prepared.subsets[name]):,} {name}" for name in SUBSETS)
     names = ", ".join(p.name for p in config.properties)
     console.print(f"{names}: {sizes} crystals; results in {run.path}", highlight=False)

@@ -20,6 +20,7 @@ from data_prep.properties import Property
 from gatgnn_jax.batches import BatchShape, CrystalArrays, gather_batch
 from gatgnn_jax.config import TrainConfig
 from gatgnn_jax.objective import Sums, loss_sums
+from gatgnn_jax.transfer import freeze
 
 AXIS = "data"
 EVALUATION_SEED = 0
@@ -54,7 +55,8 @@ def make_optimizer(config: TrainConfig, steps_per_epoch: int) -> optax.GradientT
     drops = {epoch * steps_per_epoch: config.decay for epoch in config.milestone_epochs}
     schedule = optax.piecewise_constant_schedule(config.learning_rate, drops)
     # As one vector: an update an array would be half of all the kernels that XLA compiles.
-    return optax.flatten(optax.adamw(schedule, weight_decay=config.weight_decay))
+    optimizer = optax.flatten(optax.adamw(schedule, weight_decay=config.weight_decay))
+    return freeze(optimizer, config.frozen_parts) if config.frozen_parts else optimizer
 
 
 def init_state(

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
@@ -28,6 +29,7 @@ from gatgnn_jax.train_step import (
     make_train_steps,
     replicate,
 )
+from gatgnn_jax.transfer import initial_from
 
 SECONDS_BETWEEN_CHECKPOINTS = 15.0
 
@@ -106,6 +108,17 @@ class Trainer:
     def compilations(self) -> int:
         """How often the training step was compiled."""
         return self.train_steps._cache_size()  # type: ignore[attr-defined]
+
+    def start_from(self, path: Path) -> None:
+        """Take the weights of a trained run, before the first epoch.
+
+        Raises:
+            UserError: no trained run, or one of other settings.
+        """
+        own = ModelState(self.state.params, self.state.stats)
+        params, stats = replicate(initial_from(path, self.config, own), self.mesh)
+        self.state = self.state._replace(params=params, stats=stats)
+        self.best = _copy(self.state)
 
     def restore(self, run: RunDirectory) -> bool:
         """Take up the state the run was last saved in; False if it never was."""
