@@ -1,0 +1,113 @@
+"""`python -m benchmarks.paper NAME`: a table or figure of the paper, trained and written down.
+
+Every finished training is put into `benchmarks/results/NAME.json` at once and is not repeated when
+the command runs again; one that was interrupted goes on. The runs themselves stay under
+`runs/paper/NAME`, where `evaluate`, `predict` and the other commands can use them.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from rich.console import Console
+
+from benchmarks.paper import results
+from benchmarks.paper.studies import FULL_EPOCHS, STUDIES, in_full
+from benchmarks.paper.trainings import Place, Training, train_all
+from data_prep.errors import UserError
+from gatgnn_jax.cli import run_command
+
+DOCUMENTS = (Path("docs/reproduction.md"), Path("README.md"))
+"""Where the tables stand, between marks of the study's name."""
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Train and write down a table or figure of the paper."""
+
+    name: Annotated[
+        Literal["table2", "table3", "table4", "table5", "figure4", "features", "transfer"],
+        tyro.conf.Positional,
+    ]
+    """What to reproduce."""
+    data_dir: Path = Path("../shared/data")
+    """Folder with mp_elastic.jsonl.gz, mp_elastic_split.json, mp_cgcnn.jsonl.gz, …"""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """One training each."""
+    epochs: int | None = None
+    """Other than the study's own."""
+    property: str | None = None
+    """Only the rows of this property."""
+    full: bool = False
+    """The paper's training size and epochs for all rows, instead of samples of the large sets."""
+    jobs: int = max(os.cpu_count() or 1, 1)
+    """Trainings at once, each on its share of the cores; 1 on a GPU."""
+    out: Path = Path("benchmarks/results")
+    """Folder for NAME.json and NAME.md."""
+    runs: Path = Path("runs/paper")
+    """Folder for the run directories."""
+
+
+def chosen(options: Options) -> list[Training]:
+    """The trainings of a study, as the options change them."""
+    trainings = STUDIES[options.name]()
+    if options.property is not None:
+        trainings = [t for t in trainings if t.target == options.property]
+        if not trainings:
+            raise UserError(f"{options.name} has no row of {options.property}")
+    if options.full:
+        trainings = [in_full(t) for t in trainings]
+    if options.epochs is not None:
+        trainings = [replace(t, epochs=options.epochs) for t in trainings]
+    return trainings
+
+
+def study(options: Options) -> None:
+    """Train what is not in the results yet, seed by seed, and write the results after each."""
+    trainings = chosen(options)
+    place = Place(options.data_dir, options.runs / options.name)
+    path = options.out / f"{options.name}.json"
+    rows = results.read_rows(path)
+    wanted = []
+    for seed in options.seeds:
+        for training in trainings:
+            row = results.find(rows, training)
+            if row is None or seed not in row["seeds"]:
+                wanted.append((training, seed))
+    console.print(f"{len(wanted)} trainings to do, {options.jobs} at a time")
+    order = [training.name for training in STUDIES[options.name]()]
+    for training, seed in train_all(place, wanted, options.jobs):
+        results.record(rows, training, seed, place)
+        rows.sort(key=lambda row: order.index(row["name"]) if row["name"] in order else len(order))
+        results.write_rows(path, rows)
+        row = results.find(rows, training)
+        assert row is not None
+        value = row["test_mae"][row["seeds"].index(seed)]
+        console.print(f"{training.target}, {training.method}, seed {seed}: test MAE {value:.4f}")
+    table = results.markdown(rows, FULL_EPOCHS)
+    results.write_text(path.with_suffix(".md"), table)
+    for document in DOCUMENTS:
+        results.put_section(document, options.name, table)
+    console.print(f"see {path} and {path.with_suffix('.md')}")
+
+
+FIGURES: dict[str, Callable[[Options], None]] = {}
+
+
+def main(options: Options) -> int:
+    """Run a study, or draw a figure from the runs of one."""
+    if options.name in STUDIES:
+        study(options)
+    else:
+        FIGURES[options.name](options)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(lambda: main(tyro.cli(Options, prog="python -m benchmarks.paper"))))

@@ -1,0 +1,140 @@
+"""The record of a study: finished trainings as rows of a JSON file, and as Markdown tables."""
+
+import json
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.paper.trainings import Place, Training
+from data_prep.errors import UserError
+from gatgnn_jax.run_directory import RunDirectory, to_json, write_text
+from gatgnn_jax.tables import unit_of
+
+Row = dict[str, Any]
+"""One training of a study with all its seeds; lists hold a value for each of `seeds`."""
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of an earlier call; none if there is no file.
+
+    Raises:
+        UserError: the file is something else.
+    """
+    if not path.exists():
+        return []
+    try:
+        rows = json.loads(path.read_text())
+        assert all(len(row["seeds"]) == len(row["test_mae"]) for row in rows)
+        return rows
+    except (ValueError, KeyError, TypeError, AssertionError):
+        raise UserError(f"{path} holds no rows of a study: give another --out") from None
+
+
+def write_rows(path: Path, rows: Sequence[Row]) -> None:
+    """Write all rows, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+
+
+def find(rows: Sequence[Row], training: Training) -> Row | None:
+    """The row of a training, if one of its seeds is finished."""
+    return next((row for row in rows if row["name"] == training.name), None)
+
+
+def record(rows: list[Row], training: Training, seed: int, place: Place) -> None:
+    """Add a finished run to the rows; seeds stand in rising order."""
+    run = RunDirectory.open(place.run(training, seed))
+    summary, config = run.read_json("summary.json"), run.config()
+    row = find(rows, training)
+    if row is None:
+        settings = json.loads(to_json({"graph": config.graph, "model": config.model}))
+        row = {
+            "name": training.name,
+            "property": training.target,
+            "unit": unit_of(config.properties[0]),
+            "method": training.method,
+            "model": config.model.model,
+            "preset": training.preset,
+            "data": training.data,
+            "training_size": summary["crystals"]["train"],
+            "test_size": summary["crystals"]["test"],
+            "epochs": training.epochs,
+            "note": training.note,
+            "paper_mae": training.paper_mae,
+            "paper_training_size": training.paper_size,
+            "parameters": summary["parameters"],
+            "settings": settings,
+            "versions": summary["versions"] | {"python": summary["python"]},
+            "seeds": [],
+        }
+        rows.append(row)
+    values = {
+        "test_mae": summary["test_mae"],
+        "val_mae": summary["val_mae"],
+        "best_epoch": summary["best_epoch"],
+        "epochs_run": summary["epochs"],
+        "wall_seconds": summary["seconds"],
+        "crystals_per_second": summary["crystals_per_second"],
+    }
+    if seed in row["seeds"]:
+        return
+    place_in_order = sum(other < seed for other in row["seeds"])
+    row["seeds"].insert(place_in_order, seed)
+    for name, value in values.items():
+        row.setdefault(name, []).insert(place_in_order, value)
+    row["test_mae_mean"] = statistics.mean(row["test_mae"])
+    row["test_mae_std"] = statistics.stdev(row["test_mae"]) if len(row["seeds"]) > 1 else None
+
+
+def hours_in_full(row: Row, epochs: int) -> float | None:
+    """What the paper's training size and `epochs` would take at the rate that was measured.
+
+    Hours of one process on what the row was trained on, one core for a study run with `--jobs`.
+    """
+    if row["paper_training_size"] is None:
+        return None
+    seconds = epochs * row["paper_training_size"] / statistics.median(row["crystals_per_second"])
+    return seconds / 3600
+
+
+def markdown(rows: Sequence[Row], full_epochs: int) -> str:
+    """A table of the paper's figures beside ours."""
+    lines = [
+        "| property | method | paper | ours | seeds | training crystals, paper / ours | epochs "
+        "| in full, core hours |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        unit = f", {row['unit']}" if row["unit"] else ""
+        paper = "–" if row["paper_mae"] is None else f"{row['paper_mae']:g}"
+        size = row["paper_training_size"]
+        trained = f"{'–' if size is None else f'{size:,}'} / {row['training_size']:,}"
+        note = f" ({row['note']})" if row["note"] else ""
+        hours = hours_in_full(row, full_epochs)
+        lines.append(
+            f"| {row['property'].replace('_', ' ')}{unit} | {row['method']} | {paper} | "
+            f"{error(row)} | {len(row['seeds'])} | {trained}{note} | {row['epochs']} | "
+            f"{'–' if hours is None else f'{hours:.2g}'} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def error(row: Row) -> str:
+    """Mean ± standard deviation of the test error over the seeds."""
+    spread = row["test_mae_std"]
+    mean = f"{row['test_mae_mean']:.4f}"
+    return mean if spread is None else f"{mean} ± {spread:.4f}"
+
+
+def put_section(path: Path, name: str, text: str) -> None:
+    """Replace what stands between `<!-- NAME -->` and `<!-- end NAME -->` of a Markdown file.
+
+    A file without these marks is left as it is.
+    """
+    if not path.exists():
+        return
+    start, end = f"<!-- {name} -->\n", f"<!-- end {name} -->"
+    before, found, rest = path.read_text().partition(start)
+    if found:
+        write_text(path, before + start + text + end + rest.partition(end)[2])
