@@ -8,7 +8,7 @@ from flax import nnx
 from benchmarks.contenders import Contender
 from data_prep.dataset import GraphDataset
 from data_prep.properties import Property
-from gatgnn_jax.batches import BatchPlan, crystal_arrays
+from gatgnn_jax.batches import BatchPlan, crystal_arrays, sizes_of
 from gatgnn_jax.config import ModelConfig, TrainConfig
 from gatgnn_jax.model import GATGNN
 from gatgnn_jax.train_step import (
@@ -28,7 +28,7 @@ def jax_contender(
     data = crystal_arrays(dataset, target[:, None])
     everything = np.arange(len(dataset))
     mesh = data_mesh(jax.devices()[:1])
-    plan = BatchPlan(data, [everything, batch], batch_size)
+    plan = BatchPlan(sizes_of(data), [everything, batch], batch_size)
     parts = plan.deal(everything)
     model = GATGNN(ModelConfig(num_layers=layers), dataset.config, 1, rngs=nnx.Rngs(0))
     optimizer = make_optimizer(TrainConfig(), parts.shape[0] * parts.shape[1])

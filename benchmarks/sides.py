@@ -1,7 +1,6 @@
 """The two programs that train side by side: the same batches in, losses and predictions out."""
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
@@ -17,7 +16,7 @@ from torch_geometric.data import Batch
 from benchmarks.torch_data import data_list
 from benchmarks.torch_gatgnn import TorchGATGNN
 from data_prep.dataset import GraphDataset
-from gatgnn_jax.batches import BatchPlan, CrystalArrays, crystal_arrays
+from gatgnn_jax.batches import BatchPlan, crystal_arrays, sizes_of
 from gatgnn_jax.published import to_torch
 from gatgnn_jax.reporting import TrainingReporter
 from gatgnn_jax.run_directory import ModelState, RunConfig
@@ -94,9 +93,11 @@ class Side(Protocol):
 class JaxSide:
     """Our program, as `python -m gatgnn_jax.train` trains, but one step a dispatch."""
 
-    def __init__(self, config: RunConfig, data: CrystalArrays, subsets: Mapping[str, np.ndarray]):
-        """`subsets` are crystal numbers of train, val and test."""
-        self.trainer = Trainer(config, data, subsets, jax.devices()[:1])
+    def __init__(self, config: RunConfig, crystals: Crystals):
+        """`config` may have another seed than the crystals' own."""
+        self.trainer = Trainer(
+            config, crystals.dataset, crystals.target, crystals.subsets, jax.devices()[:1]
+        )
         self.key = jax.random.key(config.train.seed)
         self.kept = self.weights()
 
@@ -108,9 +109,9 @@ class JaxSide:
     def train(self, batches: np.ndarray) -> np.ndarray:
         """See `Side`."""
         sums = []
-        for batch in batches:
+        for data, batch in self.trainer.feed(batches[:, None]):
             self.trainer.state, step = self.trainer.train_steps(
-                self.trainer.state, self.trainer.data, jnp.asarray(batch[None]), self.key
+                self.trainer.state, data, batch, self.key
             )
             sums.append(step)
         return np.array([step.loss[0] / step.count[0] for step in jax.device_get(sums)])
@@ -194,12 +195,12 @@ def train(framework: Framework, crystals: Crystals, seed: int, console: Console)
     """Train one program with one seed to the end."""
     config = replace(crystals.config, train=replace(crystals.config.train, seed=seed))
     settings, subsets = config.train, crystals.subsets
-    data = crystal_arrays(crystals.dataset, crystals.target)
-    plan = BatchPlan(data, list(subsets.values()), settings.batch_size)
+    sizes = sizes_of(crystal_arrays(crystals.dataset, crystals.target))
+    plan = BatchPlan(sizes, list(subsets.values()), settings.batch_size)
     target = crystals.target[:, 0]
     side: Side
     if framework == "jax":
-        side = JaxSide(config, data, subsets)
+        side = JaxSide(config, crystals)
     else:
         side = TorchSide(config, crystals.dataset, target)
 

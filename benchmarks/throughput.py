@@ -31,7 +31,7 @@ from rich.table import Table
 from benchmarks.contenders import FULL, NAMES, Crystals, load
 from benchmarks.jax_contender import jax_contender
 from benchmarks.limits import measure_rates, step_work
-from gatgnn_jax.batches import BatchPlan, crystal_arrays
+from gatgnn_jax.batches import BatchPlan, crystal_arrays, sizes_of
 from gatgnn_jax.run_directory import write_text
 
 console = Console()
@@ -169,7 +169,7 @@ def distance_to_limit(crystals: Crystals, result: Mapping[str, Any], batch: int)
     limits: dict[str, Any] = {"matmul_gflops": rates.matmul_flops / 1e9, "gb_s": rates.bytes / 1e9}
     for name, dataset in (("full", crystals.full), ("reduced", crystals.reduced)):
         data = crystal_arrays(dataset, np.zeros((len(dataset), 1)))
-        shape = BatchPlan(data, [np.arange(len(dataset))], batch).shape
+        shape = BatchPlan(sizes_of(data), [np.arange(len(dataset))], batch).shape
         work = step_work(shape, result["layers"])
         measured = statistics.median(result[f"train_{name}"]["seconds"])
         floor = work.floor(rates)

@@ -63,6 +63,17 @@ class CrystalArrays(NamedTuple):
     """float32 [C, T], transformed, NaN where missing"""
 
 
+class CrystalSizes(NamedTuple):
+    """Rows of each of C crystals, [C] each: what batches are planned by."""
+
+    node: np.ndarray
+    edge: np.ndarray
+    bond: np.ndarray
+    atom: np.ndarray
+    slots: int | None
+    """edges of every node, if all have as many"""
+
+
 class BatchShape(NamedTuple):
     """The fixed sizes of a batch: crystals (without the padding graph) and rows of all kinds."""
 
@@ -82,10 +93,11 @@ def crystal_arrays(
     edges are sums over an axis; else (merged edges, small radii) only used slots are kept. `dense`
     says which, whatever the crystals.
     """
+    if dense is None:
+        dense = is_dense(dataset)
     used = np.asarray(dataset.edge_multiplicity) > 0
     crystal = np.repeat(np.arange(len(dataset)), dataset.n_node)
-    is_dense = used.mean() >= DENSE_SHARE if dense is None else dense
-    keep = np.ones_like(used) if is_dense else used
+    keep = np.ones_like(used) if dense else used
 
     per_node = keep.sum(1)
     edge_crystal = np.repeat(crystal, per_node)
@@ -102,7 +114,7 @@ def crystal_arrays(
         # Unused slots name their own node, not all the same one: the gradient of a look-up is a
         # sum, and sums of many rows into one are slow.
         sender=np.where(used, dataset.edge_sender, local[:, None])[keep].astype(np.int32),
-        receiver=None if is_dense else np.repeat(local, per_node).astype(np.int32),
+        receiver=None if dense else np.repeat(local, per_node).astype(np.int32),
         edge_bond=edge_bond,
         edge_multiplicity=np.asarray(dataset.edge_multiplicity)[keep],
         bond_distance=bond_distance,
@@ -110,6 +122,20 @@ def crystal_arrays(
         cluster=np.asarray(dataset.atom_cluster),
         target=np.asarray(target, np.float32),
     )
+
+
+def is_dense(dataset: GraphDataset) -> bool:
+    """Whether most of a dataset's edge slots are used, so that all are kept."""
+    return bool((np.asarray(dataset.edge_multiplicity) > 0).mean() >= DENSE_SHARE)
+
+
+def sizes_of(data: CrystalArrays) -> CrystalSizes:
+    """How many rows each crystal has."""
+    node, edge, bond, atom = (
+        np.asarray(rows.count) for rows in (data.node, data.edge, data.bond, data.atom)
+    )
+    slots = None if data.receiver is not None else len(data.sender) // len(data.atomic_number)
+    return CrystalSizes(node, edge, bond, atom, slots)
 
 
 def _rows(count: np.ndarray) -> Rows:
@@ -130,6 +156,35 @@ def _bonds(
     edge_bond = np.empty(len(order), np.int32)
     edge_bond[order] = np.cumsum(is_new) - 1 - rows.start[crystal]
     return rows, distance[is_new], edge_bond
+
+
+def padded(data: CrystalArrays, shape: BatchShape) -> CrystalArrays:
+    """The same crystals in arrays of fixed sizes, which compiled programs are bound to as well."""
+
+    def fill(values: Any, length: int) -> np.ndarray:
+        filled = np.zeros((length, *values.shape[1:]), values.dtype)
+        filled[: len(values)] = values
+        return filled
+
+    def fill_rows(rows: Rows) -> Rows:
+        return Rows(*(fill(numbers, shape.crystals) for numbers in rows))
+
+    return CrystalArrays(
+        node=fill_rows(data.node),
+        edge=fill_rows(data.edge),
+        bond=fill_rows(data.bond),
+        atom=fill_rows(data.atom),
+        atomic_number=fill(data.atomic_number, shape.nodes),
+        multiplicity=fill(data.multiplicity, shape.nodes),
+        sender=fill(data.sender, shape.edges),
+        receiver=None if data.receiver is None else fill(data.receiver, shape.edges),
+        edge_bond=fill(data.edge_bond, shape.edges),
+        edge_multiplicity=fill(data.edge_multiplicity, shape.edges),
+        bond_distance=fill(data.bond_distance, shape.bonds),
+        atom_node=fill(data.atom_node, shape.atoms),
+        cluster=fill(data.cluster, shape.atoms),
+        target=fill(data.target, shape.crystals),
+    )
 
 
 def gather_batch(data: CrystalArrays, crystals: jax.Array, shape: BatchShape) -> jraph.GraphsTuple:
@@ -230,7 +285,7 @@ class BatchPlan:
 
     def __init__(
         self,
-        data: CrystalArrays,
+        sizes: CrystalSizes,
         subsets: Sequence[np.ndarray],
         batch_size: int,
         devices: int = 1,
@@ -239,16 +294,14 @@ class BatchPlan:
         """Plan for the subsets (crystal numbers) of a dataset.
 
         Args:
-            data: the crystals.
+            sizes: of the crystals.
             subsets: every subset that will be dealt.
             batch_size: crystals a step at most, over all devices.
             devices: each gets an equal share of every batch.
             max_steps: an epoch's steps are a multiple of parts no longer than this, so that one
                 compiled program of that many steps runs them all.
         """
-        self.sizes = [
-            np.asarray(rows.count) for rows in (data.node, data.edge, data.bond, data.atom)
-        ]
+        self.sizes = sizes[:4]
         self.devices = devices
         self.batch_size = -(-batch_size // devices)
         self.max_steps = max_steps
@@ -259,8 +312,8 @@ class BatchPlan:
             return int(largest)
 
         nodes, edges, bonds, atoms = map(bound, self.sizes)
-        if data.receiver is None:
-            edges = nodes * (len(data.sender) // len(data.atomic_number))
+        if sizes.slots is not None:
+            edges = nodes * sizes.slots
         self.shape = BatchShape(max(map(len, strata)), nodes, edges, bonds, atoms)
         """of the part of a batch that one device gets"""
 

@@ -22,8 +22,8 @@ from data_prep.cache import open_dataset
 from data_prep.dataset import GraphDataset
 from data_prep.errors import Skipped, UserError
 from data_prep.properties import Property, resolve_property, select_targets
-from gatgnn_jax.batches import BatchPlan, crystal_arrays
 from gatgnn_jax.cli import Device, output_folder, run_command, use_device
+from gatgnn_jax.feeds import make_feed
 from gatgnn_jax.objective import metrics
 from gatgnn_jax.predictor import DatasetPredictor
 from gatgnn_jax.run_directory import ModelState, RunConfig, RunDirectory, to_json, write_text
@@ -86,9 +86,10 @@ def main(arguments: list[str]) -> int:
 
     # All subsets are planned for, as in training: the same batches give the same predictions.
     mesh = data_mesh()
-    data = crystal_arrays(crystals.dataset, crystals.target)
-    plan = BatchPlan(data, list(crystals.subsets.values()), config.train.batch_size, mesh.size)
-    predict = DatasetPredictor(graphdef, replicate(data, mesh), plan, config.properties, mesh)
+    feed = make_feed(
+        crystals.dataset, crystals.target, crystals.subsets, config.train.batch_size, mesh
+    )
+    predict = DatasetPredictor(graphdef, feed, config.properties, mesh)
     model = ModelState(*replicate(tuple(model), mesh))
     chosen = {name: rows for name, rows in crystals.subsets.items() if subset in (name, "all")}
     predicted = {name: predict(model, rows)[rows] for name, rows in chosen.items()}

@@ -5,7 +5,6 @@ from itertools import count
 from typing import Any, NamedTuple, TypeVar
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
@@ -16,13 +15,12 @@ from data_prep.graph import CrystalGraph
 from data_prep.properties import Property
 from gatgnn_jax.batches import (
     BOND_GRID,
-    BatchPlan,
     BatchShape,
-    CrystalArrays,
-    Rows,
     crystal_arrays,
     in_dataset_order,
+    padded,
 )
+from gatgnn_jax.feeds import Feed
 from gatgnn_jax.objective import predicted_values
 from gatgnn_jax.run_directory import ModelState, RunConfig
 from gatgnn_jax.train_step import data_mesh, make_predict
@@ -108,7 +106,7 @@ class StreamPredictor:
         batch = np.full((1, shape.crystals), -1, np.int32)
         batch[0, : len(graphs)] = range(len(graphs))
         output, crystal_vector = jax.device_get(
-            self.programs[shape](self.model.params, self.model.stats, _padded(data, shape), batch)
+            self.programs[shape](self.model.params, self.model.stats, padded(data, shape), batch)
         )
         return Predicted(
             predicted_values(output[0, : len(graphs)], self.properties),
@@ -122,33 +120,29 @@ class StreamPredictor:
 
 
 class DatasetPredictor:
-    """Predicts crystals of a dataset that lies on the devices, in the batches of a plan."""
+    """Predicts crystals of a dataset, in the batches of its feed."""
 
     def __init__(
-        self,
-        graphdef: nnx.GraphDef,
-        data: CrystalArrays,
-        plan: BatchPlan,
-        properties: Sequence[Property],
-        mesh: Mesh,
+        self, graphdef: nnx.GraphDef, feed: Feed, properties: Sequence[Property], mesh: Mesh
     ):
-        """`data` replicated over `mesh`; `plan` is that of the same crystals."""
-        self.data = data
-        self.plan = plan
+        """`feed` puts its crystals on the devices of `mesh`."""
+        self.feed = feed
         self.properties = properties
-        self.program = make_predict(graphdef, plan.shape, mesh)
+        self.program = make_predict(graphdef, feed.plan.shape, mesh)
 
     def __call__(self, model: ModelState, subset: np.ndarray) -> np.ndarray:
         """Predicted values [C, T] of a subset of the crystals; NaN for all others."""
-        parts = self.plan.deal(subset)
+        parts = self.feed.plan.deal(subset)
         # One batch a call: with the steps of a part the program would be another for each subset.
         batches = parts.reshape(-1, 1, parts.shape[-1])
-        outputs = [
-            self.program(model.params, model.stats, self.data, jnp.asarray(batch)).output
-            for batch in batches
-        ]
-        num_crystals = len(self.data.target)
-        ordered = in_dataset_order(np.stack(jax.device_get(outputs)), batches, num_crystals)
+        outputs: list[jax.Array] = []
+        for data, batch in self.feed(batches):
+            if outputs:  # so that no more crystals wait on the devices than are needed
+                outputs[-1].block_until_ready()
+            outputs.append(self.program(model.params, model.stats, data, batch).output)
+        ordered = in_dataset_order(
+            np.stack(jax.device_get(outputs)), batches, self.feed.num_crystals
+        )
         return predicted_values(ordered, self.properties)
 
 
@@ -161,32 +155,3 @@ def _size(graph: CrystalGraph) -> BatchShape:
 
 def _fits(size: BatchShape, shape: BatchShape) -> bool:
     return all(a <= b for a, b in zip(size, shape, strict=True))
-
-
-def _padded(data: CrystalArrays, shape: BatchShape) -> CrystalArrays:
-    """The same crystals in arrays of fixed sizes, which compiled programs are bound to as well."""
-
-    def fill(values: Any, length: int) -> np.ndarray:
-        filled = np.zeros((length, *values.shape[1:]), values.dtype)
-        filled[: len(values)] = values
-        return filled
-
-    def fill_rows(rows: Rows) -> Rows:
-        return Rows(*(fill(numbers, shape.crystals) for numbers in rows))
-
-    return CrystalArrays(
-        node=fill_rows(data.node),
-        edge=fill_rows(data.edge),
-        bond=fill_rows(data.bond),
-        atom=fill_rows(data.atom),
-        atomic_number=fill(data.atomic_number, shape.nodes),
-        multiplicity=fill(data.multiplicity, shape.nodes),
-        sender=fill(data.sender, shape.edges),
-        receiver=fill(data.receiver, shape.edges),
-        edge_bond=fill(data.edge_bond, shape.edges),
-        edge_multiplicity=fill(data.edge_multiplicity, shape.edges),
-        bond_distance=fill(data.bond_distance, shape.bonds),
-        atom_node=fill(data.atom_node, shape.atoms),
-        cluster=fill(data.cluster, shape.atoms),
-        target=fill(data.target, shape.crystals),
-    )

@@ -23,9 +23,9 @@ from data_prep.dataset import GraphDataset
 from data_prep.errors import Skipped, UserError
 from data_prep.properties import Property, resolve_property, select_targets
 from gatgnn_jax import plots
-from gatgnn_jax.batches import crystal_arrays
 from gatgnn_jax.cli import Device, run_command, use_device
 from gatgnn_jax.config import PRESETS, ModelConfig, PresetName, TrainConfig
+from gatgnn_jax.feeds import Streaming
 from gatgnn_jax.model import parameter_count
 from gatgnn_jax.objective import metrics
 from gatgnn_jax.reporting import TrainingReporter
@@ -63,6 +63,9 @@ class TrainOptions:
     """Go on with an interrupted run, with the settings it was started with."""
     device: Device = "auto"
     """What to run on."""
+    stream: Streaming = "auto"
+    """Read crystals from disk as they are needed, instead of keeping all on the device; `auto` does
+    so with datasets that would take much of its memory."""
     workers: int | None = None
     """Processes that prepare the data; all cores by default."""
     quiet: bool = False
@@ -74,11 +77,11 @@ class TrainOptions:
 
 def parse(arguments: list[str]) -> TrainOptions:
     """Options from the command line; the preset's settings are the defaults of the others."""
-    named = [a.partition("=")[2] for a in arguments if a.startswith("--preset=")]
-    named += [b for a, b in pairwise(arguments) if a == "--preset"]
-    # A name that is no preset is refused by the parser below.
-    preset = next((p for name, p in PRESETS.items() if name in named[-1:]), PRESETS["paper-cgcnn"])
-    default = TrainOptions(graph=preset.graph, model=preset.model, train=preset.train)
+    # A name that does not exist is refused by the parser below.
+    name = _last_value(arguments, "--preset")
+    preset = next((p for known, p in PRESETS.items() if known == name), PRESETS["paper-cgcnn"])
+    model = preset.sizes_for(_last_value(arguments, "--model") or preset.model.model)
+    default = TrainOptions(graph=preset.graph, model=model, train=preset.train)
     try:
         return tyro.cli(
             TrainOptions,
@@ -91,9 +94,19 @@ def parse(arguments: list[str]) -> TrainOptions:
         raise UserError(str(error)) from None
 
 
+def _last_value(arguments: list[str], option: str) -> str | None:
+    values = [a.partition("=")[2] for a in arguments if a.startswith(option + "=")]
+    values += [b for a, b in pairwise(arguments) if a == option]
+    return values[-1] if values else None
+
+
 def main(arguments: list[str]) -> int:
     """The command; returns the exit status."""
-    options = parse(arguments)
+    return run_training(parse(arguments))[1]
+
+
+def run_training(options: TrainOptions) -> tuple[RunDirectory, int]:
+    """Train as the options say, from the data to the results; the run and the exit status."""
     use_device(options.device)
     console = Console(stderr=False, quiet=options.quiet)
     if options.resume is not None:
@@ -104,7 +117,7 @@ def main(arguments: list[str]) -> int:
             raise UserError(f"{run.path} was not trained here, so there is nothing to go on with")
         if (run.path / "summary.json").exists():
             console.print(f"{run.path} is finished already; see {run.path / 'summary.json'}")
-            return 0
+            return run, 0
     else:
         run, config = None, None
     prepared = prepare(options, config)
@@ -113,7 +126,7 @@ def main(arguments: list[str]) -> int:
         run = RunDirectory.create(path, prepared.config)
     run.write_text("skipped.csv", skipped_table(prepared.skipped))
     run.write_json("split.json", prepared.split_ids())
-    return train(run, prepared, console)
+    return run, train(run, prepared, console, options.stream)
 
 
 @dataclass(frozen=True)
@@ -184,10 +197,12 @@ def prepare(options: TrainOptions, resumed: RunConfig | None) -> Prepared:
     return Prepared(config, dataset, target, subsets, skipped)
 
 
-def train(run: RunDirectory, prepared: Prepared, console: Console) -> int:
+def train(run: RunDirectory, prepared: Prepared, console: Console, streaming: Streaming) -> int:
     """Train to the end and write all results; the exit status."""
     config = prepared.config
-    trainer = Trainer(config, crystal_arrays(prepared.dataset, prepared.target), prepared.subsets)
+    trainer = Trainer(
+        config, prepared.dataset, prepared.target, prepared.subsets, streaming=streaming
+    )
     if not trainer.restore(run) and config.train.init_from is not None:
         trainer.start_from(Path(config.train.init_from))
     sizes = ", ".join(f"{len(prepared.subsets[name]):,} {name}" for name in SUBSETS)
@@ -242,7 +257,7 @@ def write_results(run: RunDirectory, prepared: Prepared, trainer: Trainer) -> di
         "crystals": {name: len(rows) for name, rows in prepared.subsets.items()},
         "skipped": len(prepared.skipped),
         "parameters": parameter_count(nnx.eval_shape(config.new_model)),
-        "padding_share": round(trainer.plan.padding_share(prepared.subsets["train"]), 4),
+        "padding_share": round(trainer.feed.plan.padding_share(prepared.subsets["train"]), 4),
         "compilations": trainer.compilations,
         "versions": {
             name: metadata.version(name)
@@ -294,7 +309,7 @@ def _refuse_other_settings(options: TrainOptions) -> None:
     """A resumed run keeps its settings; say so instead of ignoring what was asked for."""
     preset = PRESETS[options.preset]
     default = TrainOptions(graph=preset.graph, model=preset.model, train=preset.train)
-    allowed = {"resume", "device", "workers", "quiet"}
+    allowed = {"resume", "device", "stream", "workers", "quiet"}
     changed = [
         f.name.replace("_", "-")
         for f in dataclasses.fields(options)

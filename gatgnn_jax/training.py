@@ -16,8 +16,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from data_prep.dataset import GraphDataset
 from data_prep.errors import UserError
-from gatgnn_jax.batches import BatchPlan, CrystalArrays
+from gatgnn_jax.feeds import Streaming, make_feed
 from gatgnn_jax.objective import Sums, metrics, selection_score
 from gatgnn_jax.predictor import DatasetPredictor
 from gatgnn_jax.run_directory import ModelState, RunConfig, RunDirectory
@@ -69,32 +70,33 @@ class Trainer:
     def __init__(
         self,
         config: RunConfig,
-        data: CrystalArrays,
+        dataset: GraphDataset,
+        target: np.ndarray,
         subsets: Mapping[str, np.ndarray],
         devices: Sequence[jax.Device] | None = None,
+        streaming: Streaming = "auto",
     ):
-        """`data` on the host; `subsets` are crystal numbers of train, val and test."""
+        """`target` [C, T] is transformed; `subsets` are crystal numbers of train, val and test."""
         self.config = config
         self.subsets = subsets
-        self.target = np.asarray(data.target)
+        self.target = target
         known = self.target[subsets["train"]]
         self.scale = np.nanmean(np.abs(known - np.nanmean(known, axis=0)), axis=0)
 
         self.mesh = data_mesh(devices)
-        self.plan = BatchPlan(data, list(subsets.values()), config.train.batch_size, self.mesh.size)
-        parts, steps, _ = self.plan.deal(subsets["train"]).shape
-        self.data = replicate(data, self.mesh)
+        self.feed = make_feed(
+            dataset, target, subsets, config.train.batch_size, self.mesh, streaming
+        )
+        parts, steps, _ = self.feed.plan.deal(subsets["train"]).shape
         optimizer = make_optimizer(config.train, parts * steps)
         graphdef, state = init_state(config.new_model(), optimizer)
         self.state: TrainState = replicate(state, self.mesh)
         self.best = _copy(self.state)
         self.progress = Progress()
         self.train_steps = make_train_steps(
-            graphdef, optimizer, config.properties, self.plan.shape, self.mesh
+            graphdef, optimizer, config.properties, self.feed.plan.shape, self.mesh
         )
-        self.predict = DatasetPredictor(
-            graphdef, self.data, self.plan, config.properties, self.mesh
-        )
+        self.predict = DatasetPredictor(graphdef, self.feed, config.properties, self.mesh)
 
     @property
     def finished(self) -> bool:
@@ -158,9 +160,11 @@ class Trainer:
         # Seeded by the epoch, not drawn on from the last one: a resumed run deals the same batches.
         rng = np.random.default_rng([settings.seed, epoch])
         key = jax.random.key(settings.seed)
-        totals = []
-        for batches in self.plan.deal(self.subsets["train"], rng):
-            self.state, sums = self.train_steps(self.state, self.data, jnp.asarray(batches), key)
+        totals: list[Sums] = []
+        for data, batches in self.feed(self.feed.plan.deal(self.subsets["train"], rng)):
+            if totals:  # so that no more crystals wait on the devices than are needed
+                jax.block_until_ready(totals[-1])
+            self.state, sums = self.train_steps(self.state, data, batches, key)
             totals.append(sums)
         sums = jax.tree.map(lambda *parts: np.sum(parts, axis=0), *jax.device_get(totals))
         seconds = time.perf_counter() - started

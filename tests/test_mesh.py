@@ -6,7 +6,7 @@ PROGRAM = """
 import jax, jax.numpy as jnp, numpy as np
 from data_prep.config import GraphConfig
 from data_prep.properties import Property
-from gatgnn_jax.batches import BatchPlan
+from gatgnn_jax.batches import BatchPlan, sizes_of
 from gatgnn_jax.config import TrainConfig
 from gatgnn_jax.train_step import (
     data_mesh, init_state, make_optimizer, make_train_steps, replicate
@@ -19,7 +19,7 @@ target = np.random.default_rng(0).normal(size=(len(structures), 1))
 target[::7] = np.nan  # halves with unequal numbers of targets
 data = arrays_of(dataset_of(structures, GraphConfig()), target)
 subset = np.arange(len(structures))
-plan = BatchPlan(data, [subset], 16)
+plan = BatchPlan(sizes_of(data), [subset], 16)
 batches = plan.deal(subset)[0]
 properties = (Property("x", "x"),)
 

@@ -11,7 +11,7 @@ from pymatgen.core import Lattice, Structure
 from data_prep.config import GraphConfig
 from data_prep.dataset import pack
 from data_prep.graph import CrystalGraph
-from gatgnn_jax.batches import BatchPlan
+from gatgnn_jax.batches import BatchPlan, sizes_of
 from gatgnn_jax.graphs import with_receivers
 from tests.crystals import bundled
 from tests.models import (
@@ -240,7 +240,7 @@ def test_batches_hold_every_crystal_once_and_little_padding(crystals):
         dataset_of([crystals[i] for i in rng.integers(0, len(crystals), 300)], REDUCED)
     )
     subset = np.sort(rng.permutation(300)[:250])
-    plan = BatchPlan(data, [subset], batch_size=64)
+    plan = BatchPlan(sizes_of(data), [subset], batch_size=64)
     batches = plan.deal(subset, np.random.default_rng(1))
     assert sorted(batches[batches >= 0]) == subset.tolist()
     assert batches.shape[-1] <= 64
