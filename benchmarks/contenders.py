@@ -4,7 +4,7 @@ Imports neither JAX nor PyTorch until a contender is made, so that the memory of
 of them holds nothing of the other.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -29,12 +29,14 @@ class Contender:
         evaluate: predictions of the same batch.
         train_epoch: one pass over all crystals, batching included.
         padding_share: of the edges of a batch.
+        batch_shape: rows of each kind in a batch of ours.
     """
 
     train_step: Callable[[], None]
     evaluate: Callable[[], None]
     train_epoch: Callable[[], None]
     padding_share: float = 0.0
+    batch_shape: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True)

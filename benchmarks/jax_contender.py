@@ -58,4 +58,5 @@ def jax_contender(
         evaluate=evaluate,
         train_epoch=train_epoch,
         padding_share=plan.padding_share(everything),
+        batch_shape=plan.shape._asdict(),
     )

@@ -21,7 +21,6 @@ from typing import Any
 
 import jax
 import matplotlib as mpl
-import numpy as np
 import tyro
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -29,9 +28,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.contenders import FULL, NAMES, Crystals, load
-from benchmarks.jax_contender import jax_contender
 from benchmarks.limits import measure_rates, step_work
-from gatgnn_jax.batches import BatchPlan, crystal_arrays, sizes_of
+from gatgnn_jax.batches import BatchShape
+from gatgnn_jax.plots import STYLE
 from gatgnn_jax.run_directory import write_text
 
 console = Console()
@@ -52,7 +51,7 @@ class Options:
     rounds: int = 5
     """How often each is timed, after a warm-up."""
     full: bool = False
-    """Also 3 and 7 layers, the larger set, and how cost grows (takes hours)."""
+    """Also 3 and 7 layers and the larger set (an hour on two cores)."""
 
 
 def in_turn(
@@ -87,6 +86,7 @@ def compare(crystals: Crystals, layers: int, options: Options) -> dict[str, Any]
         "batch_size": batch,
         "atoms_per_crystal": len(crystals.full.atom_node) / count,
         "padding_share": {name: contenders[name].padding_share for name in NAMES},
+        "batch_shape": {name: contenders[name].batch_shape for name in NAMES},
     }
     for work, label, size, repeats in (
         ("train_step", "train", batch, 3),
@@ -137,12 +137,27 @@ def show(result: Mapping[str, Any]) -> None:
 
 
 def peak_memory(options: Options) -> dict[str, float]:
-    """Peak resident memory (MB) of a process that trains a few steps, for each contender."""
+    """Peak resident memory (MB) of a process that trains a few steps, for each contender.
+
+    Ours twice: compiling its program, and (`_warm`) finding it in the cache that
+    `python -m gatgnn_jax.train` keeps.
+    """
     result: dict[str, float] = {}
-    for name in NAMES:
-        command = [sys.executable, "-m", "benchmarks.peak_memory", name, str(options.data_dir)]
-        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        result[name] = float(output)
+    with tempfile.TemporaryDirectory() as folder:
+        environment = os.environ | {
+            "JAX_COMPILATION_CACHE_DIR": folder,
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
+        }
+        for label in (*NAMES, "full_warm", "reduced_warm"):
+            name = label.removesuffix("_warm")
+            output = subprocess.run(
+                [sys.executable, "-m", "benchmarks.peak_memory", name, str(options.data_dir)],
+                check=True,
+                capture_output=True,
+                text=True,
+                env=environment,
+            ).stdout
+            result[label] = float(output)
     return result
 
 
@@ -163,14 +178,12 @@ def time_to_first_epoch() -> dict[str, float]:
     return seconds
 
 
-def distance_to_limit(crystals: Crystals, result: Mapping[str, Any], batch: int) -> dict[str, Any]:
+def distance_to_limit(result: Mapping[str, Any]) -> dict[str, Any]:
     """How far a step is from what this machine's arithmetic and memory rates allow."""
     rates = measure_rates()
     limits: dict[str, Any] = {"matmul_gflops": rates.matmul_flops / 1e9, "gb_s": rates.bytes / 1e9}
-    for name, dataset in (("full", crystals.full), ("reduced", crystals.reduced)):
-        data = crystal_arrays(dataset, np.zeros((len(dataset), 1)))
-        shape = BatchPlan(sizes_of(data), [np.arange(len(dataset))], batch).shape
-        work = step_work(shape, result["layers"])
+    for name in ("full", "reduced"):
+        work = step_work(BatchShape(**result["batch_shape"][name]), result["layers"])
         measured = statistics.median(result[f"train_{name}"]["seconds"])
         floor = work.floor(rates)
         limits[name] = {
@@ -183,38 +196,9 @@ def distance_to_limit(crystals: Crystals, result: Mapping[str, Any], batch: int)
     return limits
 
 
-def growth(options: Options) -> list[dict[str, Any]]:
-    """Training crystals/s against batch size and atoms a crystal, and epochs of repeated sets."""
-    crystals = load(options.data_dir / "mp_elastic.jsonl.gz", "bulk_modulus", 3192)
-    rows = []
-    for batch_size in (16, 32, 64, 128, 256, 512, 1024):
-        step = crystals.contender("reduced", 5, batch_size).train_step
-        seconds = statistics.median(in_turn({"x": step}, options.rounds, 3)["x"])
-        rows.append({"batch_size": batch_size, "crystals_per_second": batch_size / seconds})
-    order = np.argsort(crystals.full.n_atom)
-    for tenth in np.array_split(order, 10):
-        part = crystals.reduced.take(tenth)
-        contender = jax_contender(part, crystals.target[tenth], 5, 256, np.arange(len(part))[:256])
-        seconds = statistics.median(in_turn({"x": contender.train_step}, options.rounds, 3)["x"])
-        size = min(256, len(part))
-        rows.append(
-            {
-                "atoms_per_crystal": float(crystals.full.n_atom[tenth].mean()),
-                "crystals_per_second": size / seconds,
-            }
-        )
-    for total in (10_000, 100_000, 1_000_000):
-        repeated = crystals.reduced.take(np.arange(total) % len(crystals.reduced))
-        target = crystals.target[np.arange(total) % len(crystals.target)]
-        epoch = jax_contender(repeated, target, 5, 256, np.arange(256)).train_epoch
-        epoch_seconds = in_turn({"x": epoch}, 1, 1)["x"][0]
-        rows.append({"crystals": total, "crystals_per_second": total / epoch_seconds})
-    return rows
-
-
 def draw(results: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Bars of the ratios, a group for each comparison."""
-    with mpl.rc_context({"axes.spines.top": False, "axes.spines.right": False, "font.size": 11}):
+    with mpl.rc_context(STYLE | {"axes.grid": False}):
         figure = Figure(figsize=(2.2 + 2.6 * len(results), 4), layout="constrained", dpi=150)
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
@@ -268,19 +252,17 @@ def main(options: Options) -> None:
     } | {"eval_reduced_ratio": results[0]["eval_reduced_ratio"]}
     memory = peak_memory(options)
     figures["peak_memory_ratio"] = memory["reduced"] / memory["torch"]
+    for label in ("full", "reduced_warm", "full_warm"):
+        figures[f"peak_memory_{label}_ratio"] = memory[label] / memory["torch"]
     figures |= {
-        "peak_memory_full_ratio": memory["full"] / memory["torch"],
         "peak_memory_mb": memory,
         "first_epoch_seconds": time_to_first_epoch(),
-        "limit": distance_to_limit(elastic, results[0], options.batch_size),
+        "limit": distance_to_limit(results[0]),
         "comparisons": results,
         "device": device.device_kind,
         "jax": jax.__version__,
     }
     console.print({k: v for k, v in figures.items() if k != "comparisons"})
-    if options.full:
-        figures["growth"] = growth(options)
-        console.print(figures["growth"])
     if options.picture is not None:
         draw(results, options.picture)
     if options.json is not None:
