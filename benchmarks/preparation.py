@@ -104,25 +104,19 @@ def one_core(cifs: Sequence[str], block: int) -> dict[str, Any]:
 
 def shares(cifs: Sequence[str]) -> dict[str, float]:
     """Where ours spends its time: the share of each part of a crystal's preparation."""
-    parts = dict.fromkeys(("cif", "neighbors", "clusters", "all"), 0.0)
-
-    def timed(name: str, work: Callable[[], Any]) -> Any:
-        begin = time.perf_counter()
-        result = work()
-        parts[name] += time.perf_counter() - begin
-        return result
-
+    spent = np.zeros(4)
     for cif in cifs:
-        structure = timed("cif", lambda cif=cif: structure_from_cif(cif))
-        numbers = np.array(structure.atomic_numbers)
-        timed(
-            "neighbors",
-            lambda s=structure: nearest_neighbors(s, CONFIG.radius, CONFIG.max_neighbors),
-        )
-        timed("clusters", lambda s=structure, n=numbers: cluster_atoms(n, s.cart_coords))
-        timed("all", lambda cif=cif: ours(cif))
-    total = parts.pop("all")
-    return {name: spent / total for name, spent in parts.items()}
+        times = [time.perf_counter()]
+        structure = structure_from_cif(cif)
+        times.append(time.perf_counter())
+        nearest_neighbors(structure, CONFIG.radius, CONFIG.max_neighbors)
+        times.append(time.perf_counter())
+        cluster_atoms(np.array(structure.atomic_numbers), structure.cart_coords)
+        times.append(time.perf_counter())
+        ours(cif)
+        times.append(time.perf_counter())
+        spent += np.diff(times)
+    return dict(zip(("cif", "neighbors", "clusters"), (spent[:3] / spent[3]).tolist(), strict=True))
 
 
 def whole_dataset(path: Path) -> dict[str, float]:
