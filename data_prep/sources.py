@@ -11,16 +11,19 @@ import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
-from pymatgen.core import Structure
+from pymatgen.core import IStructure, Structure
 
 from data_prep.errors import BadCrystal, UserError
 from data_prep.properties import UNNAMED_COLUMN
 from data_prep.structures import (
+    Atoms,
     is_structure_file,
     read_structure,
+    structure_from_atoms,
     structure_from_cif,
     structure_from_dict,
     structure_id,
@@ -30,14 +33,17 @@ JSON_LINES_SUFFIXES = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
 JSON_SUFFIXES = (".json", ".json.gz")
 _ID_KEYS = ("id", "material_id", "task_id", "mp_id")
 
+StructureLike: TypeAlias = Structure | Atoms | Mapping[str, Any] | Path | str
+"""A structure of pymatgen or ASE, a pymatgen dictionary, or the path of files with structures."""
+
 
 @dataclass(frozen=True)
 class Record:
     """One crystal as its source gives it."""
 
     id: str
-    structure: Path | str | Mapping[str, Any] | None
-    """A file, the text of a CIF, or a pymatgen dictionary."""
+    structure: Path | str | Mapping[str, Any] | Structure | Atoms | None
+    """A file, the text of a CIF, a pymatgen dictionary, or a structure of pymatgen or ASE."""
     targets: Mapping[str, Any] = field(default_factory=dict)
     """Raw values by column, of any type."""
     split: str | None = None
@@ -105,23 +111,29 @@ def read_item(item: Item) -> tuple[Record, Structure | BadCrystal]:
         return record, error
 
 
-def open_structures(paths: Iterable[Path]) -> Source:
+def open_structures(structures: Iterable[StructureLike]) -> Source:
     """The crystals of files and folders, targets or not: ``id_prop.csv`` is not needed.
 
-    Of a folder the CIF and POSCAR files are taken, by name.
+    Of a folder the CIF and POSCAR files are taken, by name. A structure that is in memory already
+    is called by its position among ``structures``: 0, 1, …
 
     Raises:
         UserError: a path that does not exist, or a folder without structure files.
     """
     # All paths are looked at before the first crystal comes, so that a slip shows at once.
-    sources = [_structures_at(Path(path)) for path in paths]
+    sources = [
+        _structures_at(Path(structure))
+        if isinstance(structure, str | Path)
+        else Source(partial(iter, [Record(str(position), structure)]), 1)
+        for position, structure in enumerate(structures)
+    ]
     return Source(
         lambda: itertools.chain.from_iterable(source.items() for source in sources),
         sum(source.count for source in sources),
     )
 
 
-def iter_structures(paths: Iterable[Path]) -> Iterator[tuple[str, Structure | BadCrystal]]:
+def iter_structures(paths: Iterable[StructureLike]) -> Iterator[tuple[str, Structure | BadCrystal]]:
     """Id and structure, or the reason why there is none, of every crystal in ``paths``.
 
     Raises:
@@ -152,6 +164,10 @@ def _structure_of(record: Record) -> Structure:
         return structure_from_cif(content)
     if isinstance(content, Mapping):
         return structure_from_dict(content)
+    if isinstance(content, IStructure):
+        return content
+    if isinstance(content, Atoms):
+        return structure_from_atoms(content)
     raise BadCrystal("no structure")
 
 

@@ -5,7 +5,7 @@ import warnings
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from pymatgen.core import Composition, Structure
@@ -21,6 +21,25 @@ MIN_CELL_HEIGHT = 0.1
 CIF_SUFFIXES = (".cif",)
 POSCAR_SUFFIXES = (".poscar", ".vasp", ".contcar")
 POSCAR_STEMS = ("POSCAR", "CONTCAR")
+
+
+@runtime_checkable
+class Atoms(Protocol):
+    """What is needed of an ``ase.Atoms``; ASE itself is not."""
+
+    info: dict[str, Any]
+
+    def get_cell(self) -> Any:
+        """Cell vectors, one a row [3, 3] (Å)."""
+
+    def get_pbc(self) -> Any:
+        """Whether the cell repeats along each vector, bool [3]."""
+
+    def get_atomic_numbers(self) -> Any:
+        """Atomic numbers [n]."""
+
+    def get_positions(self) -> Any:
+        """Cartesian positions [n, 3] (Å)."""
 
 
 def is_structure_file(path: Path) -> bool:
@@ -125,6 +144,29 @@ def structure_from_dict(content: Mapping[str, Any]) -> Structure:
         raise BadCrystal(
             f"unreadable structure: {type(error).__name__} {_one_line(error)}"
         ) from None
+
+
+def structure_from_atoms(atoms: Atoms) -> Structure:
+    """The structure of an ``ase.Atoms``, atoms in its order.
+
+    Raises:
+        BadCrystal: a molecule or a slab, partial occupancy, or atoms that are no structure.
+    """
+    if not all(atoms.get_pbc()):
+        raise BadCrystal("not periodic in all directions (a crystal of ASE has pbc=True)")
+    # Where a CIF has partial occupancies, ASE keeps one element a site and notes them here.
+    shares = [share for site in atoms.info.get("occupancy", {}).values() for share in site.values()]
+    if min(shares, default=1) < 1:
+        raise BadCrystal("disordered: the Atoms note partial occupancies")
+    try:
+        return Structure(
+            np.asarray(atoms.get_cell()),
+            atoms.get_atomic_numbers(),
+            atoms.get_positions(),
+            coords_are_cartesian=True,
+        )
+    except Exception as error:
+        raise BadCrystal(f"unreadable Atoms: {type(error).__name__} {_one_line(error)}") from None
 
 
 def check_structure(structure: Structure) -> np.ndarray:
