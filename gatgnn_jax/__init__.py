@@ -1,1 +1,26 @@
 """GATGNN, the global-attention graph network for crystal properties, in pure JAX."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gatgnn_jax.api import Predictor, fit
+    from gatgnn_jax.explanation import Explanation
+    from gatgnn_jax.predictions import Predictions
+
+_HOMES = {
+    "Explanation": "gatgnn_jax.explanation",
+    "Predictions": "gatgnn_jax.predictions",
+    "Predictor": "gatgnn_jax.api",
+    "fit": "gatgnn_jax.api",
+}
+
+__all__ = ["Explanation", "Predictions", "Predictor", "fit"]
+
+
+def __getattr__(name: str) -> Any:
+    # On first use only: what JAX runs on can be chosen until it is imported.
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_HOMES[name]), name)

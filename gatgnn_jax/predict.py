@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import tyro
-from pymatgen.core import Element
 from rich.console import Console
 
 from data_prep.build import skipped_table
@@ -23,12 +22,10 @@ from data_prep.graph import CrystalGraph
 from data_prep.progress import track
 from data_prep.sources import open_structures
 from gatgnn_jax.cli import Device, output_folder, run_command, use_device
+from gatgnn_jax.predictions import element_warning
 from gatgnn_jax.predictor import StreamPredictor
 from gatgnn_jax.run_directory import RunDirectory, write_text
 from gatgnn_jax.tables import prediction_columns, to_csv
-
-RARE = 10
-"""Elements in fewer training crystals than this get a warning."""
 
 
 @dataclass(frozen=True)
@@ -114,25 +111,6 @@ def good_crystals(
             remarks.append("another crystal of this id came before")
         seen.add(record.id)
         yield Named(record.id, "; ".join(filter(None, remarks))), graph
-
-
-def element_warning(graph: CrystalGraph, element_counts: Mapping[str, int]) -> str:
-    """Which elements of a crystal the model knows little or nothing of; empty if there are none.
-
-    `element_counts` are the training crystals with each element, by symbol; if they are not known
-    (empty) there is no warning.
-    """
-    if not element_counts:
-        return ""
-    symbols = [Element.from_Z(int(z)).symbol for z in sorted(set(graph.atomic_number.tolist()))]
-    unseen = [symbol for symbol in symbols if element_counts.get(symbol, 0) == 0]
-    rare = [symbol for symbol in symbols if 0 < element_counts.get(symbol, 0) < RARE]
-    parts = []
-    if unseen:
-        parts.append(f"not in the training crystals: {' '.join(unseen)}")
-    if rare:
-        parts.append(f"in fewer than {RARE} training crystals: {' '.join(rare)}")
-    return "; ".join(parts)
 
 
 def write_predictions(

@@ -13,6 +13,11 @@ def unit_of(p: Property) -> str:
     return f"log10({p.unit})" if p.transform == "log10" else p.unit
 
 
+def in_own_unit(p: Property, transformed: np.ndarray) -> np.ndarray:
+    """Transformed values in the property's own unit: 10 to the power of a logarithm."""
+    return 10.0**transformed if p.transform == "log10" else transformed
+
+
 def prediction_columns(
     properties: Sequence[Property], predicted: np.ndarray, target: np.ndarray | None = None
 ) -> pd.DataFrame:
@@ -37,8 +42,8 @@ def prediction_columns(
         if p.transform == "log10":
             plain = (p.unit or "linear").lower()
             if target is not None:
-                table[f"target_{plain}{ending}"] = 10.0 ** target[:, t]
-            table[f"prediction_{plain}{ending}"] = 10.0**value
+                table[f"target_{plain}{ending}"] = in_own_unit(p, target[:, t])
+            table[f"prediction_{plain}{ending}"] = in_own_unit(p, value)
     return table
 
 

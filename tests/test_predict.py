@@ -16,7 +16,8 @@ from data_prep.featurize import featurize
 from data_prep.graph import build_graph
 from data_prep.sources import open_structures
 from gatgnn_jax import predict
-from gatgnn_jax.predict import Named, element_warning, write_predictions
+from gatgnn_jax.predict import Named, write_predictions
+from gatgnn_jax.predictions import element_warning
 from gatgnn_jax.predictor import StreamPredictor
 from gatgnn_jax.run_directory import RunDirectory
 from tests.commands import bundled_rows, error_of, predict_to, untrained_run, write_source

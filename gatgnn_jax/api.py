@@ -1,0 +1,194 @@
+"""The package from Python: `Predictor.load(run).predict(structures)`, and `fit` for notebooks.
+
+The same code as behind the commands, which add files and a terminal to it.
+"""
+
+import dataclasses
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from flax import nnx
+from pymatgen.core import IStructure
+
+from data_prep.errors import BadCrystal, UserError
+from data_prep.featurize import featurize
+from data_prep.graph import CrystalGraph
+from data_prep.sources import StructureLike, open_structures, read_item
+from data_prep.structures import Atoms
+from gatgnn_jax.cli import Device, use_device
+from gatgnn_jax.config import PRESETS, PresetName
+from gatgnn_jax.explanation import Explanation, explain
+from gatgnn_jax.predictions import Predictions, element_warning
+from gatgnn_jax.predictor import StreamPredictor
+from gatgnn_jax.run_directory import ModelState, RunConfig, RunDirectory
+
+
+class Predictor:
+    """A trained model, ready to predict and to explain; compiled once for many calls.
+
+    predictor = Predictor.load("runs/bulk_modulus-001")
+    predictor.predict(["a.cif", structure, atoms]).to_dataframe()
+    """
+
+    def __init__(
+        self, config: RunConfig, graphdef: nnx.GraphDef, model: ModelState, batch_size: int = 512
+    ):
+        """A model as `RunDirectory.load_best` gives it; `batch_size` is in crystals, at most."""
+        self.config = config
+        self._graphdef = graphdef
+        self._engine = StreamPredictor(config, graphdef, model, batch_size)
+
+    @classmethod
+    def load(
+        cls, run: str | Path, *, device: Device = "auto", batch_size: int = 512
+    ) -> "Predictor":
+        """The best model of a run.
+
+        Args:
+            run: the run directory of a trained model.
+            device: what to run on. If JAX has been used before, it stays on its device.
+            batch_size: crystals to predict at once, at most; lower it if the memory does not
+                suffice.
+
+        Raises:
+            UserError: no run, or one without a trained model.
+        """
+        use_device(device)
+        return cls(*RunDirectory.open(Path(run)).load_best(), batch_size=batch_size)
+
+    def predict(
+        self,
+        structures: StructureLike | Iterable[StructureLike],
+        *,
+        workers: int | None = None,
+    ) -> Predictions:
+        """Predict one structure, or any mix of several; nothing is written.
+
+        Args:
+            structures: structures of pymatgen or ASE, pymatgen dictionaries, and paths: of CIF or
+                POSCAR files, folders of them, JSON lines or JSON of structures.
+            workers: processes that prepare the graphs; all cores by default, but only for large
+                jobs.
+
+        Returns:
+            A row for each crystal, in the order given; those that cannot be predicted with the
+            reason.
+
+        Raises:
+            UserError: a path that does not exist, or a folder without structure files.
+        """
+        source = open_structures(as_list(structures))
+        ids: list[str] = []
+        warnings: list[str] = []
+        reasons: list[str] = []
+
+        def good_crystals() -> Iterator[tuple[int, CrystalGraph]]:
+            for record, graph in featurize(source.items(), self.config.graph, workers):
+                ids.append(record.id)
+                if isinstance(graph, BadCrystal):
+                    reasons.append(graph.reason)
+                    warnings.append("")
+                    continue
+                reasons.append("")
+                warnings.append(element_warning(graph, self.config.data.element_counts))
+                yield len(ids) - 1, graph
+
+        transformed = np.full((source.count, len(self.config.properties)), np.nan)
+        for positions, predicted in self._engine.stream(good_crystals()):
+            transformed[positions] = predicted.values
+        return Predictions(
+            tuple(ids), self.config.properties, transformed, tuple(warnings), tuple(reasons)
+        )
+
+    def explain(self, structure: StructureLike) -> Explanation:
+        """Which atoms of a crystal the model attends to, and which neighbours in each layer.
+
+        Raises:
+            UserError: a model without attention, or a path that is not of one structure.
+            BadCrystal: a crystal the model cannot take.
+        """
+        items = list(open_structures([structure]).items())
+        if len(items) != 1:
+            raise UserError(f"{structure} holds {len(items)} structures: explain one at a time")
+        record, found = read_item(items[0])
+        if isinstance(found, BadCrystal):
+            raise found
+        return explain(self.config, self._graphdef, self._engine.model, found, record.id)
+
+
+def as_list(structures: StructureLike | Iterable[StructureLike]) -> list[StructureLike]:
+    """One structure, or several, as a list; a structure is itself a sequence (of its sites)."""
+    if isinstance(structures, str | Path | Mapping | IStructure | Atoms):
+        return [structures]
+    return list(structures)
+
+
+def fit(
+    data: str | Path | None = None,
+    property: str = "bulk_modulus",
+    *,
+    run_dir: str | Path | None = None,
+    split: str | None = None,
+    preset: PresetName = "paper-cgcnn",
+    limit: int | None = None,
+    device: Device = "auto",
+    workers: int | None = None,
+    quiet: bool = False,
+    **settings: Any,
+) -> Predictor:
+    """Train a model as `python -m gatgnn_jax.train` does, with the same files in its run directory.
+
+        predictor = fit("my_folder", "hardness", epochs=200, neurons=32)
+
+    Args:
+        data: a dataset directory, or a source of crystals; the bundled ones by default.
+        property: what to predict: one or several (comma-separated) columns of the data.
+        run_dir: where to put the results; by default runs/PROPERTY-001, -002, …
+        split: ratios as `60:20:20`, or a JSON file with the ids of train, val and test.
+        preset: settings to start from.
+        limit: use the first crystals of the data only.
+        device: what to run on.
+        workers: processes that prepare the data; all cores by default.
+        quiet: show errors only.
+        settings: any setting of graph, model or training by name, as `epochs` or `neurons`.
+
+    Returns:
+        The best model.
+
+    Raises:
+        UserError: data, property, split or run directory that cannot be used.
+        KeyboardInterrupt: stopped before the end; the run goes on with the command's `--resume`.
+    """
+    # Imported where needed: prediction does without the optimizer and the pictures.
+    from gatgnn_jax.train import TrainOptions, run_training
+
+    base = PRESETS[preset]
+    model = base.sizes_for(settings.get("model", base.model.model))
+    parts: dict[str, Any] = {"graph": base.graph, "model": model, "train": base.train}
+    owner = {f.name: part for part, own in parts.items() for f in dataclasses.fields(own)}
+    if unknown := sorted(settings.keys() - owner.keys()):
+        close = difflib.get_close_matches(unknown[0], owner, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise TypeError(f"no setting {unknown[0]!r}{hint}")
+    for part, own in parts.items():
+        chosen = {name: value for name, value in settings.items() if owner[name] == part}
+        parts[part] = dataclasses.replace(own, **chosen)
+    options = TrainOptions(
+        data=None if data is None else Path(data),
+        property=property,
+        split=split,
+        preset=preset,
+        limit=limit,
+        run_dir=None if run_dir is None else Path(run_dir),
+        device=device,
+        workers=workers,
+        quiet=quiet,
+        **parts,
+    )
+    run, status = run_training(options)
+    if status:
+        raise KeyboardInterrupt
+    return Predictor(*run.load_best())
