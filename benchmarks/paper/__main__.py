@@ -2,7 +2,7 @@
 
 Every finished training is put into `benchmarks/results/NAME.json` at once and is not repeated when
 the command runs again; one that was interrupted goes on. The runs themselves stay under
-`runs/paper/NAME`, where `evaluate`, `predict` and the other commands can use them.
+`runs/paper`, where `evaluate`, `predict` and the other commands can use them.
 """
 
 import os
@@ -71,7 +71,7 @@ def chosen(options: Options) -> list[Training]:
 def study(options: Options) -> None:
     """Train what is not in the results yet, seed by seed, and write the results after each."""
     trainings = chosen(options)
-    place = Place(options.data_dir, options.runs / options.name)
+    place = Place(options.data_dir, options.runs)
     path = options.out / f"{options.name}.json"
     rows = results.read_rows(path)
     wanted = []

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -71,8 +72,9 @@ class Training:
 
     @property
     def name(self) -> str:
-        """A file name: different for any two trainings of a study."""
-        parts = [self.target, self.method.replace(" ", "-"), f"{self.epochs}-epochs"]
+        """A file name: different for any two trainings."""
+        method = re.sub(r"[^A-Za-z0-9]+", "-", self.method)
+        parts = [self.target, method, self.preset, f"{self.epochs}-epochs"]
         if isinstance(self.split, Sample):
             parts.append(f"{self.split.train}-crystals")
         if self.train_size is not None:
