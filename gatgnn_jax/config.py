@@ -9,8 +9,8 @@ from data_prep.config import GRAPH_PRESETS, GraphConfig
 GlobalAttention = Literal[
     "composition", "cluster-fixed", "cluster-random", "cluster-learnable", "none"
 ]
-ModelName = Literal["gatgnn", "gat"]
-PresetName = Literal["paper-cgcnn", "paper-megnet", "official"]
+ModelName = Literal["gatgnn", "gat", "cgcnn", "megnet"]
+PresetName = Literal["paper-cgcnn", "paper-megnet", "official", "cgcnn", "megnet"]
 Config = TypeVar("Config")
 
 
@@ -25,19 +25,38 @@ def _check_at_least(config: Any, name: str, least: int) -> None:
         raise ValueError(f"{name} is {value}: it must be a whole number, {least} or more")
 
 
+_ATTENTION_ONLY: dict[str, Any] = {
+    "global_attention": "none",
+    "heads": 1,
+    "concat_composition": False,
+}
+FIXED_SETTINGS: dict[str, dict[str, Any]] = {
+    "cgcnn": _ATTENTION_ONLY,
+    "megnet": _ATTENTION_ONLY | {"hidden_layers": 2, "hidden_neurons": 0},
+}
+"""What cannot be chosen in a model, and what stands there instead."""
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """The network.
 
     Attributes:
-        model: AGAT layers (gatgnn) or the original GAT layers without bond features (gat).
+        model: AGAT layers (gatgnn), the original GAT layers without bond features (gat), or another
+            network: CGCNN (cgcnn), MEGNet (megnet).
         global_attention: how the atoms' weights are found: GI M-1 composition, M-2 cluster-fixed,
             M-3 cluster-random, M-4 cluster-learnable, or none (every atom counts 1).
-        num_layers: attention layers (the paper: 5 on CGCNN graphs, 7 on MEGNET graphs).
+        num_layers: attention layers (the paper: 5 on CGCNN graphs, 7 on MEGNET graphs),
+            convolutions (cgcnn) or blocks (megnet).
         neurons: features of an atom in every layer.
         heads: attention heads, averaged.
         hidden_layers: fully connected layers between the crystal vector and the output.
+        hidden_neurons: features of each of them; 0: as many as the crystal vector has (megnet: as
+            many as an atom, then half of it).
         concat_composition: put an embedding of the composition beside the crystal vector.
+
+    Raises:
+        ValueError: a setting outside its range, or one that the model does not have.
     """
 
     model: ModelName = "gatgnn"
@@ -46,6 +65,7 @@ class ModelConfig:
     neurons: int = 64
     heads: int = 4
     hidden_layers: int = 2
+    hidden_neurons: int = 0
     concat_composition: bool = False
 
     def __post_init__(self) -> None:
@@ -53,7 +73,24 @@ class ModelConfig:
         _check_choice(self.global_attention, "global_attention", GlobalAttention)
         for name in ("num_layers", "neurons", "heads"):
             _check_at_least(self, name, 1)
-        _check_at_least(self, "hidden_layers", 0)
+        for name in ("hidden_layers", "hidden_neurons"):
+            _check_at_least(self, name, 0)
+        for name, value in FIXED_SETTINGS.get(self.model, {}).items():
+            if getattr(self, name) != value:
+                option = "--" + name.replace("_", "-")
+                raise ValueError(
+                    f"{self.model} has no {option} to choose: leave it out ({name} is {value} here)"
+                )
+
+
+PUBLISHED_SIZES: dict[str, ModelConfig] = {
+    "gatgnn": ModelConfig(),
+    "cgcnn": ModelConfig(
+        "cgcnn", num_layers=3, hidden_layers=1, hidden_neurons=128, **FIXED_SETTINGS["cgcnn"]
+    ),
+    "megnet": ModelConfig("megnet", num_layers=3, neurons=32, **FIXED_SETTINGS["megnet"]),
+}
+"""GATGNN's for CGCNN graphs, the defaults of CGCNN's program, and those of MEGNet's Figure 2."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +155,11 @@ class Preset:
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
 
+    def sizes_for(self, name: str) -> ModelConfig:
+        """The settings that `--model name` starts from: the preset's, if it is such a network."""
+        own, asked = ("gatgnn" if n == "gat" else n for n in (self.model.model, name))
+        return self.model if asked == own else PUBLISHED_SIZES.get(asked, self.model)
+
 
 PRESETS: dict[PresetName, Preset] = {
     # Section 2.4; the paper names no milestones and no weight decay: the published program's decay.
@@ -130,6 +172,12 @@ PRESETS: dict[PresetName, Preset] = {
         model=ModelConfig(num_layers=3),
         train=TrainConfig(epochs=200, milestones=(0.75, 1.25), decay=0.3),
     ),
+    # The other networks on equal terms: in their published sizes, on the graphs that the GATGNN
+    # paper names after them, with its training. (CGCNN itself was trained by SGD with momentum 0.9
+    # and a rate of 0.01 to 0.05, dropping tenfold once; MEGNet by Adam with 1e-3, on all
+    # neighbours within 4 Å and finer Gaussians.)
+    "cgcnn": Preset(model=PUBLISHED_SIZES["cgcnn"]),
+    "megnet": Preset(graph=GRAPH_PRESETS["megnet"], model=PUBLISHED_SIZES["megnet"]),
 }
 
 

@@ -1,5 +1,6 @@
 """GATGNN (Louis et al. 2020): embed → attention layers → global attention → readout."""
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import jax
@@ -20,20 +21,21 @@ from gatgnn_jax.global_attention import (
 )
 from gatgnn_jax.graphs import Neighborhoods
 from gatgnn_jax.layers import AGATLayer, GATLayer
-from gatgnn_jax.ops import softplus
+from gatgnn_jax.ops import gaussian_expansion, softplus
 
 LAYERS = {"gatgnn": AGATLayer, "gat": GATLayer}
 
 
 class Output(NamedTuple):
-    """What the model says about a batch.
+    """What a model says about a batch, whichever model it is.
 
     Attributes:
         prediction: [G, outputs]: a regression's value, a classification's logits; padding too.
         atom_attention: [A]: each atom's weight; sums to 1 over a crystal (1 each without global
-            attention).
-        crystal_vector: [G, F]: the weighted sum of the atoms' features.
-        edge_attention: for each layer, α of each edge and head.
+            attention; the same for all atoms of a crystal in CGCNN, which takes their mean).
+        crystal_vector: [G, F]: what the fully connected layers read: the weighted sum of the atoms'
+            features (MEGNet: the readouts of atoms and edges and the state).
+        edge_attention: for each layer, α of each edge and head; empty for models without.
     """
 
     prediction: jax.Array
@@ -66,8 +68,9 @@ class GATGNN(nnx.Module):
         if config.concat_composition:
             self.embed_composition = linear(COMPOSITION_SIZE, neurons, rngs)
         width = neurons * (2 if config.concat_composition else 1)
-        self.hidden = nnx.List([linear(width, width, rngs) for _ in range(config.hidden_layers)])
-        self.out = linear(width, num_outputs, rngs)
+        widths = [width] + config.hidden_layers * [config.hidden_neurons or width]
+        self.hidden = nnx.List([linear(a, b, rngs) for a, b in pairwise(widths)])
+        self.out = linear(widths[-1], num_outputs, rngs)
 
     def __call__(
         self,
@@ -93,7 +96,9 @@ class GATGNN(nnx.Module):
         x = self.embed_atom(jnp.asarray(element_features()))[graph.nodes["atomic_number"]]
         e = None
         if hasattr(self, "embed_bond"):
-            e = nnx.leaky_relu(self.embed_bond(self._expand(graph.globals["bond_distance"])), 0.2)
+            distance = graph.globals["bond_distance"]
+            gaussians = gaussian_expansion(distance, self.gaussian_centers, self.gaussian_step)
+            e = nnx.leaky_relu(self.embed_bond(gaussians), 0.2)
         edge_attention = []
         for layer in self.layers:
             x, attention = layer(
@@ -116,11 +121,6 @@ class GATGNN(nnx.Module):
         for layer in self.hidden:
             y = softplus(layer(y))
         return Output(self.out(y), weight, crystal_vector, tuple(edge_attention))
-
-    def _expand(self, distance: jax.Array) -> jax.Array:
-        """Gaussian expansion `exp(-(d - centre)² / step²)` of distances in Å: […, centres]."""
-        centers = jnp.asarray(self.gaussian_centers, distance.dtype)
-        return jnp.exp(-jnp.square((distance[..., None] - centers) / self.gaussian_step))
 
     def _atoms(self, graph: jraph.GraphsTuple, train: bool) -> Atoms:
         num_crystals = graph.n_node.shape[0]

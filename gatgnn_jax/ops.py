@@ -1,11 +1,13 @@
-"""Arithmetic the model is made of: softplus and Glorot initialization."""
+"""Arithmetic the models are made of: softplus, Gaussian expansion and Glorot initialization."""
+
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.polynomial import Chebyshev, Polynomial
 
-__all__ = ["glorot_uniform", "softplus"]
+__all__ = ["gaussian_expansion", "glorot_uniform", "softplus"]
 
 
 # log(1 + u) / u on [0, 1]: degree 8 leaves an error of 2e-7, a few roundings of float32.
@@ -43,6 +45,12 @@ def _softplus_backward(y: jax.Array, cotangent: jax.Array) -> tuple[jax.Array]:
 
 
 softplus.defvjp(_softplus_forward, _softplus_backward)
+
+
+def gaussian_expansion(distance: jax.Array, centers: Sequence[float], step: float) -> jax.Array:
+    """`exp(-(d - centre)² / step²)` of distances in Å: [...] → [..., centres]."""
+    offset = distance[..., None] - jnp.asarray(centers, distance.dtype)
+    return jnp.exp(-jnp.square(offset / step))
 
 
 def glorot_uniform(

@@ -20,7 +20,7 @@ from data_prep.config import GRAPH_PRESETS, GraphConfig
 from data_prep.elements import COMPOSITION_SIZE, FEATURE_SIZE
 from data_prep.errors import UserError
 from gatgnn_jax.config import GlobalAttention, ModelConfig
-from gatgnn_jax.model import GATGNN
+from gatgnn_jax.networks import new_network
 from gatgnn_jax.run_directory import ModelState, RunConfig
 
 Path = tuple[Any, ...]
@@ -84,7 +84,7 @@ def from_torch(state: Mapping[str, np.ndarray], global_attention: GlobalAttentio
         model=model,
         graph=graph,
         num_outputs=num_outputs,
-        weights=_weights(model, graph, num_outputs, used),
+        weights=network_state(model, graph, num_outputs, used),
         unused={n: state[n] for n, t in tensors.items() if t.path is None and n in state},
     )
 
@@ -226,13 +226,17 @@ def _published_graph(edge_features: int) -> GraphConfig:
 def _refuse_inexpressible(config: RunConfig) -> None:
     model = config.model
     graph = dataclasses.replace(config.graph, fake_edges=False, reduce=True)
+    width = model.neurons * (2 if model.concat_composition else 1)
     what = {
-        "GAT layers (--model gat)": model.model != "gatgnn",
+        f"{model.model.upper()} (--model {model.model})": model.model != "gatgnn",
         "cluster-learnable attention: it crashes there": (
             model.global_attention == "cluster-learnable"
         ),
         f"{model.hidden_layers} hidden layers: it has {HIDDEN_LAYERS} or none": (
             model.hidden_layers not in (0, HIDDEN_LAYERS)
+        ),
+        f"hidden layers of {model.hidden_neurons} neurons: its are as wide as what they read": (
+            model.hidden_neurons not in (0, width)
         ),
         f"{len(config.properties)} properties at once": len(config.properties) > 1,
         f"graphs with --radius {graph.radius:g} --max-neighbors {graph.max_neighbors} "
@@ -245,11 +249,11 @@ def _refuse_inexpressible(config: RunConfig) -> None:
             raise UserError(f"the published program cannot express {setting}")
 
 
-def _weights(
+def network_state(
     model: ModelConfig, graph: GraphConfig, num_outputs: int, values: Mapping[Path, np.ndarray]
 ) -> ModelState:
     """The network's parameters and running statistics, with the values at their paths."""
-    network = nnx.eval_shape(lambda: GATGNN(model, graph, num_outputs, rngs=nnx.Rngs(0)))
+    network = nnx.eval_shape(lambda: new_network(model, graph, num_outputs, rngs=nnx.Rngs(0)))
     _, *states = nnx.split(network, nnx.Param, nnx.BatchStat)
 
     def fill(state: nnx.State) -> nnx.State:

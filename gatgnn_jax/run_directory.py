@@ -33,7 +33,7 @@ from data_prep.config import GraphConfig
 from data_prep.errors import UserError
 from data_prep.properties import Property
 from gatgnn_jax.config import ModelConfig, TrainConfig, from_dict
-from gatgnn_jax.model import GATGNN
+from gatgnn_jax.networks import Network, new_network
 from gatgnn_jax.objective import num_outputs
 
 FORMAT_VERSION = 1
@@ -89,9 +89,9 @@ class RunConfig:
             data=from_dict(DataInfo, values["data"]),
         )
 
-    def new_model(self) -> GATGNN:
+    def new_model(self) -> Network:
         """The network with its initial weights."""
-        return GATGNN(
+        return new_network(
             self.model,
             self.graph,
             num_outputs(self.properties),
