@@ -7,7 +7,6 @@ the command runs again; one that was interrupted goes on. The runs themselves st
 
 import os
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -16,6 +15,8 @@ import tyro
 from rich.console import Console
 
 from benchmarks.paper import results
+from benchmarks.paper.features import features, features_markdown
+from benchmarks.paper.figures import figure4, table5, table5_markdown
 from benchmarks.paper.studies import FULL_EPOCHS, STUDIES, in_full
 from benchmarks.paper.trainings import Place, Training, train_all
 from data_prep.errors import UserError
@@ -90,14 +91,36 @@ def study(options: Options) -> None:
         assert row is not None
         value = row["test_mae"][row["seeds"].index(seed)]
         console.print(f"{training.target}, {training.method}, seed {seed}: test MAE {value:.4f}")
-    table = results.markdown(rows, FULL_EPOCHS)
-    results.write_text(path.with_suffix(".md"), table)
-    for document in DOCUMENTS:
-        results.put_section(document, options.name, table)
+    publish(options, results.markdown(rows, FULL_EPOCHS))
     console.print(f"see {path} and {path.with_suffix('.md')}")
 
 
-FIGURES: dict[str, Callable[[Options], None]] = {}
+FIGURES = {
+    "figure4": (figure4, None),
+    "table5": (table5, table5_markdown),
+    "features": (features, features_markdown),
+}
+"""What works on single trained runs: rows to be written, and a table of them if it is one."""
+
+
+def figure(options: Options) -> None:
+    """Train what it needs, with the first seed, unless it is there, and write what it says."""
+    make, to_markdown = FIGURES[options.name]
+    options.out.mkdir(parents=True, exist_ok=True)
+    place = Place(options.data_dir, options.runs)
+    rows = make(place, options.seeds[0], options.jobs, options.out)
+    path = options.out / f"{options.name}.json"
+    results.write_rows(path, rows)
+    if to_markdown is not None:
+        publish(options, to_markdown(rows))
+    console.print(f"see {path}")
+
+
+def publish(options: Options, table: str) -> None:
+    """Write a table as a file of its own and into the documents that show it."""
+    results.write_text(options.out / f"{options.name}.md", table)
+    for document in DOCUMENTS:
+        results.put_section(document, options.name, table)
 
 
 def main(options: Options) -> int:
@@ -105,7 +128,7 @@ def main(options: Options) -> int:
     if options.name in STUDIES:
         study(options)
     else:
-        FIGURES[options.name](options)
+        figure(options)
     return 0
 
 
