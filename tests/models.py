@@ -1,5 +1,6 @@
 """Small models and batches for the tests of the model."""
 
+import dataclasses
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -15,9 +16,10 @@ from data_prep.config import GraphConfig
 from data_prep.dataset import GraphDataset, pack
 from data_prep.graph import build_graph
 from gatgnn_jax.batches import BatchShape, CrystalArrays, crystal_arrays, gather_batch
-from gatgnn_jax.config import GlobalAttention, ModelConfig
+from gatgnn_jax.config import PUBLISHED_SIZES, GlobalAttention, ModelConfig, ModelName
 from gatgnn_jax.layers import AGATLayer
 from gatgnn_jax.model import GATGNN, Output
+from gatgnn_jax.networks import Network, new_network
 
 GLOBAL_ATTENTIONS: tuple[GlobalAttention, ...] = (
     "composition",
@@ -72,6 +74,19 @@ def small_model(
     return model
 
 
+def small_network(name: ModelName, config: GraphConfig, **settings: Any) -> Network:
+    """Two layers of eight neurons of any network, where no bias is 0 and no statistic that of a
+    new model."""
+    settings = {"num_layers": 2, "neurons": 8} | settings
+    sizes = dataclasses.replace(PUBLISHED_SIZES[name], **settings)
+    network = new_network(sizes, config, 1, rngs=nnx.Rngs(0))
+    rng = np.random.default_rng(0)
+    for _, variable in nnx.to_flat_state(nnx.state(network)):
+        if variable[...].ndim == 1:
+            variable[...] += rng.uniform(-0.3, 0.3, variable.shape).astype(np.float32)
+    return network
+
+
 _gather = jax.jit(gather_batch, static_argnums=2)
 
 
@@ -80,12 +95,12 @@ def _apply(graphdef: nnx.GraphDef, state: Any, graph: jraph.GraphsTuple) -> Outp
     return nnx.merge(graphdef, state)(graph, key=jax.random.key(0))
 
 
-def outputs(model: GATGNN, graph: jraph.GraphsTuple) -> Output:
+def outputs(model: Network, graph: jraph.GraphsTuple) -> Output:
     """All outputs for a batch in evaluation mode."""
     return _apply(*nnx.split(model), graph)
 
 
-def predictions(model: GATGNN, graph: jraph.GraphsTuple, count: int) -> np.ndarray:
+def predictions(model: Network, graph: jraph.GraphsTuple, count: int) -> np.ndarray:
     """Predictions of the first `count` crystals of a batch in evaluation mode."""
     return np.asarray(outputs(model, graph).prediction[:count, 0])
 
@@ -103,7 +118,7 @@ def _training_pass(
     return value, gradient, new_stats
 
 
-def loss_and_gradient(model: GATGNN, graph: jraph.GraphsTuple, count: int) -> tuple[Any, Any, Any]:
+def loss_and_gradient(model: Network, graph: jraph.GraphsTuple, count: int) -> tuple[Any, Any, Any]:
     """Loss, gradients and batch statistics of one pass in training mode."""
     graphdef, *states = nnx.split(model, nnx.Param, nnx.BatchStat)
     return _training_pass(graphdef, *states, graph, count)

@@ -23,7 +23,7 @@ from benchmarks.torch_data import data_list
 from benchmarks.torch_gatgnn import TorchGATGNN
 from data_prep.cache import BUNDLED, open_dataset
 from gatgnn_jax import train
-from gatgnn_jax.convert import main, read_state_dict
+from gatgnn_jax.convert import main, read_checkpoint
 from gatgnn_jax.predictor import StreamPredictor
 from gatgnn_jax.run_directory import RunDirectory
 
@@ -122,7 +122,8 @@ def test_reduced_graphs_with_fake_edges_predict_the_same(tmp_path):
 
 def test_there_and_back_and_there_is_the_identity(converted, tmp_path):
     assert main([str(converted), "--to-torch", "--out", str(tmp_path / "back.pt")]) == 0
-    there, back = read_state_dict(CHECKPOINT), read_state_dict(tmp_path / "back.pt")
+    files = CHECKPOINT, tmp_path / "back.pt"
+    there, back = (read_checkpoint(file).tensors for file in files)
     assert list(there) == list(back)
     for name in there:
         assert there[name].dtype == back[name].dtype

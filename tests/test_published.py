@@ -119,4 +119,4 @@ def test_what_the_published_program_cannot_express_is_refused(imported, changes,
 def test_without_pytorch_the_command_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(UserError, match="pip install torch"):
-        convert.read_state_dict(DATA / "composition_after_4_steps.pt")
+        convert.read_checkpoint(DATA / "composition_after_4_steps.pt")
