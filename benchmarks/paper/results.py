@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.paper.trainings import Place, Training
 from data_prep.errors import UserError
-from gatgnn_jax.run_directory import RunDirectory, to_json, write_text
+from gatgnn_jax.run_directory import RunDirectory, write_text
 from gatgnn_jax.tables import unit_of
 
 Row = dict[str, Any]
@@ -48,7 +48,12 @@ def record(rows: list[Row], training: Training, seed: int, place: Place) -> None
     summary, config = run.read_json("summary.json"), run.config()
     row = find(rows, training)
     if row is None:
-        settings = json.loads(to_json({"graph": config.graph, "model": config.model}))
+        written = run.read_json("config.json")
+        settings = {name: written[name] for name in ("graph", "model", "train")}
+        # Of the run it starts from the name; where that lies is nobody's business.
+        start = training.init_from
+        settings["train"]["init_from"] = None if start is None else start.name
+        del settings["train"]["seed"]
         row = {
             "name": training.name,
             "property": training.target,

@@ -1,0 +1,120 @@
+"""The paper's studies as commands: what they train, record, skip and write down."""
+
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.paper import __main__ as paper
+from benchmarks.paper import results
+from benchmarks.paper.studies import STUDIES, in_full
+from benchmarks.paper.trainings import Place, Sample, Training, sample
+from data_prep.cache import BUNDLED
+from data_prep.errors import UserError
+from tests.commands import TINY
+
+TRAINING = Training(
+    "bulk_modulus", "GATGNN", "crystals.jsonl.gz", Sample(24, 8, 8), "paper-cgcnn", 1,
+    tuple(TINY), 0.047, 2041,
+)  # fmt: skip
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    """The first 60 of the bundled crystals as a file of a study."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    with gzip.open(BUNDLED, "rt") as lines:
+        rows = [json.loads(next(lines)) for _ in range(60)]
+    for i, row in enumerate(rows):
+        row["lists"] = ["even"] if i % 2 == 0 else []
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (folder / "crystals.jsonl.gz").write_bytes(gzip.compress(text.encode()))
+    return folder
+
+
+def test_a_study_is_recorded_and_goes_on_where_it_was(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(paper.STUDIES, "table2", lambda: [TRAINING])
+    document = tmp_path / "document.md"
+    document.write_text("before\n<!-- table2 -->\nold\n<!-- end table2 -->\nafter\n")
+    monkeypatch.setattr(paper, "DOCUMENTS", (document,))
+
+    def run(*seeds: int) -> dict[str, object]:
+        paper.main(
+            paper.Options(
+                "table2", data_dir, seeds, jobs=2, out=tmp_path / "results", runs=tmp_path / "runs"
+            )
+        )
+        [row] = json.loads((tmp_path / "results" / "table2.json").read_text())
+        return row
+
+    first = run(1)
+    assert (first["seeds"], first["training_size"], first["paper_mae"]) == ([1], 24, 0.047)
+    assert first["test_mae_std"] is None
+    both = run(0, 1)
+    assert both["seeds"] == [0, 1]
+    errors = []
+    for seed in (0, 1):
+        summary = Place(data_dir, tmp_path / "runs").run(TRAINING, seed) / "summary.json"
+        errors.append(json.loads(summary.read_text())["test_mae"])
+    assert both["test_mae"] == errors
+    assert both["test_mae_mean"] == pytest.approx(np.mean(errors))
+    assert both["test_mae_std"] == pytest.approx(np.std(errors, ddof=1))
+    text = document.read_text()
+    assert text.startswith("before\n<!-- table2 -->\n| property |")
+    assert text.endswith("<!-- end table2 -->\nafter\n")
+    assert f"{np.mean(errors):.4f} ± " in text and "old" not in text
+
+    # What is recorded is not trained again, even if its runs are gone.
+    monkeypatch.setattr(paper, "train_all", lambda place, wanted, jobs: iter(wanted))
+    monkeypatch.setattr(results, "record", lambda *_: pytest.fail("trained again"))
+    assert run(0, 1) == both
+
+
+def test_a_sample_is_of_the_list_and_its_subsets_are_apart(data_dir: Path) -> None:
+    data = data_dir / "crystals.jsonl.gz"
+    drawn = sample(data, Sample(10, 4, 4, of="even"))
+    with gzip.open(data, "rt") as lines:
+        even = {row["id"] for row in map(json.loads, lines) if row["lists"]}
+    everything = [i for ids in drawn.values() for i in ids]
+    assert [len(drawn[name]) for name in ("train", "val", "test")] == [10, 4, 4]
+    assert len(set(everything)) == 18 and set(everything) <= even
+    # A smaller sample's test crystals never train in a larger one.
+    larger = sample(data, Sample(18, 6, 6, of="even"))
+    assert not set(larger["train"]) & set(drawn["test"])
+
+
+def test_every_study_names_its_trainings_apart() -> None:
+    for study in STUDIES.values():
+        trainings = study()
+        assert len({t.name for t in trainings}) == len(trainings)
+        assert all(in_full(t).epochs == 500 for t in trainings)
+
+
+def test_the_held_out_crystal_of_table_5_is_in_no_training(data_dir: Path, tmp_path: Path) -> None:
+    with gzip.open(data_dir / "crystals.jsonl.gz", "rt") as lines:
+        ids = [json.loads(line)["id"] for line in lines]
+    split = {"train": ids[:30], "val": ids[30:45], "test": ids[45:]}
+    (data_dir / "split.json").write_text(json.dumps(split))
+    training = Training(
+        "bulk_modulus", "AGAT", "crystals.jsonl.gz", "split.json", "paper-cgcnn", 1,
+        held_out=(ids[3],), train_size=20,
+    )  # fmt: skip
+    arguments = Place(data_dir, tmp_path / "runs").command(training, 0)
+    [path] = [a.partition("=")[2] for a in arguments if a.startswith("--split=")]
+    used = json.loads(Path(path).read_text())
+    assert ids[3] not in used["train"] and len(used["train"]) == 20
+    assert used["val"] == split["val"] and used["test"] == split["test"]
+
+
+def test_missing_data_and_failed_trainings_are_told(data_dir: Path, tmp_path: Path) -> None:
+    place = Place(tmp_path / "nowhere", tmp_path / "runs")
+    with pytest.raises(UserError, match=r"crystals\.jsonl\.gz is not there: .*--data-dir"):
+        place.command(TRAINING, 0)
+    broken = Training("hardness", "GATGNN", "crystals.jsonl.gz", "60:20:20", "paper-cgcnn", 1)
+    with pytest.raises(UserError, match="hardness"):
+        list(paper.train_all(Place(data_dir, tmp_path / "runs"), [(broken, 0)], 1))
