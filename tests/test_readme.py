@@ -15,10 +15,11 @@ from gatgnn_jax.config import ModelConfig
 from gatgnn_jax.graphs import with_receivers
 from gatgnn_jax.model import GATGNN
 from gatgnn_jax.ops import softplus
-from tests.crystals import bundled
+from tests.crystals import bundled, rock_salt
 from tests.models import arrays_of, batch_of, dataset_of, predictions
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
+PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 def test_two_commands_set_everything_up():
@@ -35,9 +36,23 @@ def test_every_command_and_file_it_names_exists():
         assert (root / name).exists(), name
 
 
+def test_the_package_from_python(run, tmp_path, monkeypatch):
+    """The example predicts and explains as its comments say."""
+    monkeypatch.chdir(tmp_path)
+    structure = rock_salt()
+    structure.to(filename="a.cif")
+    Path("runs").mkdir()
+    Path("runs/bulk_modulus-001").symlink_to(run)
+    scope = {"structure": structure, "atoms": structure.to_ase_atoms()}
+    exec(next(block for block in PYTHON if "Predictor.load" in block), scope)
+    assert scope["result"].values.shape == (3, 1)
+    assert scope["result"].units == ("GPa",)
+    assert scope["result"].skipped == []
+
+
 def test_a_new_layer_in_twenty_lines(monkeypatch: pytest.MonkeyPatch):
     """The layer of "Changing the model" runs, on quotient graphs as on full ones."""
-    block = README.split("```python\n")[1].split("```")[0]
+    block = next(block for block in PYTHON if "layers.py" in block)
     source = block.split("# gatgnn_jax/model.py")[0]
     assert len(block.splitlines()) <= 20
     scope = {"nnx": nnx, "jax": jax, "jnp": jnp, "softplus": softplus}

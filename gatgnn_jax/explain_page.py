@@ -1,0 +1,138 @@
+"""Explanations as one web page that needs nothing else, not even a network."""
+
+import json
+from collections.abc import Sequence
+from importlib import resources
+from typing import Any, NamedTuple
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.colors import to_hex
+from pymatgen.core import Element, Structure
+
+from data_prep.errors import Skipped
+from gatgnn_jax.config import GlobalAttention
+from gatgnn_jax.explanation import Explanation
+from gatgnn_jax.predictions import Predictions
+
+COLOR_MAP = "viridis"
+"""Rises evenly in lightness, so that it also works in grey and for the colour-blind."""
+
+PARTS = ("explain.html", "style.css", "tables.js", "crystal.js", "explain.js")
+"""What the page is put together from, in the folder `page`."""
+
+SPHERE = 0.4
+"""Spheres are drawn with this share of the atomic radius, so that bonds are seen."""
+
+METHODS: dict[GlobalAttention, str] = {
+    "composition": "GI M-1",
+    "cluster-fixed": "GI M-2",
+    "cluster-random": "GI M-3",
+    "cluster-learnable": "GI M-4",
+    "none": "no global attention: all atoms count alike",
+}
+"""The paper's names of the global attentions (Table 1)."""
+
+
+class View(NamedTuple):
+    """One model's explanation of a crystal."""
+
+    run: str
+    global_attention: GlobalAttention
+    explanation: Explanation
+
+
+class ExplainedCrystal(NamedTuple):
+    """A crystal as one or several models see it; the views are shown side by side."""
+
+    id: str
+    views: Sequence[View]
+
+
+def explain_page(crystals: Sequence[ExplainedCrystal], skipped: Sequence[Skipped]) -> str:
+    """The page: crystals in 3-D, coloured by attention, with bonds by layer and sortable tables."""
+    colors = [to_hex(color) for color in mpl.colormaps[COLOR_MAP](range(256))]
+    data = {
+        "colors": colors,
+        "crystals": [_crystal(crystal) for crystal in crystals],
+        "skipped": [list(entry) for entry in skipped],
+    }
+    folder = resources.files("gatgnn_jax") / "page"
+    page, style, *scripts = ((folder / name).read_text("utf-8") for name in PARTS)
+    page = page.replace("__STYLE__", style).replace("__SCRIPT__", "\n".join(scripts))
+    # Last, and without "<": names come from files, and must neither be replaced nor end the script.
+    return page.replace("__DATA__", json.dumps(data).replace("<", "\\u003c"))
+
+
+def color_domain(weights: np.ndarray) -> tuple[float, float]:
+    """The weights that the ends of the colour map stand for: the smallest and the largest.
+
+    `weights` [views, n]. Weights that hardly differ get hardly different colours.
+    """
+    low, high = float(weights.min()), float(weights.max())
+    missing = 0.05 * float(weights.mean()) - (high - low)
+    return (low - missing / 2, high + missing / 2) if missing > 0 else (low, high)
+
+
+def _crystal(crystal: ExplainedCrystal) -> dict[str, Any]:
+    structure = crystal.views[0].explanation.structure
+    weights = np.stack([view.explanation.atom_weights for view in crystal.views])
+    is_new = len({view.global_attention for view in crystal.views}) == len(crystal.views)
+    return {
+        "id": crystal.id,
+        "formula": structure.composition.reduced_formula,
+        "lattice": np.round(structure.lattice.matrix, 6).tolist(),
+        "atoms": _atoms(structure),
+        "domain": color_domain(weights),
+        "views": [
+            {
+                "run": view.run,
+                "method": METHODS[view.global_attention],
+                "label": METHODS[view.global_attention].partition(":")[0] if is_new else view.run,
+                "predictions": _predictions(view.explanation.prediction),
+                **_attention(view.explanation),
+            }
+            for view in crystal.views
+        ],
+    }
+
+
+def _atoms(structure: Structure) -> list[dict[str, Any]]:
+    return [
+        {
+            "element": site.specie.symbol,
+            "position": np.round(site.frac_coords, 6).tolist(),
+            "radius": round(SPHERE * float(Element(site.specie.symbol).atomic_radius or 1.5), 3),
+        }
+        for site in structure
+    ]
+
+
+def _attention(explanation: Explanation) -> dict[str, Any]:
+    return {
+        "weights": [float(f"{weight:.8g}") for weight in explanation.atom_weights],
+        "receivers": explanation.receivers.tolist(),
+        "senders": explanation.senders.tolist(),
+        "images": explanation.images.tolist(),
+        "distances": np.round(explanation.distances, 4).tolist(),
+        "attention": np.round(explanation.edge_attention, 6).tolist(),
+    }
+
+
+def _predictions(prediction: Predictions) -> list[dict[str, str]]:
+    """Value, unit and small print of every property."""
+    texts = []
+    for t, p in enumerate(prediction.properties):
+        transformed = f"{prediction.transformed[0, t]:.4f}"
+        if prediction.uncertainty is not None:
+            transformed += f" ± {prediction.uncertainty[0, t]:.4f}"
+        name = p.name.replace("_", " ")
+        if p.task == "classification":
+            texts.append({"value": transformed, "unit": "", "note": f"probability, {name}"})
+        elif p.transform == "none":
+            texts.append({"value": transformed, "unit": p.unit, "note": name})
+        else:
+            note = f"{name} · {prediction.transformed_units[t]} = {transformed}"
+            value = f"{prediction.values[0, t]:.4g}"
+            texts.append({"value": value, "unit": p.unit, "note": note})
+    return texts

@@ -1,0 +1,279 @@
+// A crystal as a 2-D canvas shows it: spheres and bonds sorted by depth, turned by dragging.
+//
+// `crystal`: formula, lattice [3][3] (Å), atoms [{ element, position (fractional), radius (Å) }],
+// domain [low, high] of the colours. `view`, one model's attention: run, weights [n], receivers,
+// senders, images and distances of the edges, attention [layer][edge].
+// `state`: what all pictures of a crystal share (see explain.js).
+
+const clamp = (x, low, high) => Math.min(Math.max(x, low), high);
+const add = (a, b) => a.map((x, k) => x + b[k]);
+const cartesian = (lattice, f) => [0, 1, 2].map(
+  k => f[0] * lattice[0][k] + f[1] * lattice[1][k] + f[2] * lattice[2][k]);
+const distance = (a, b) => Math.hypot(...a.map((x, k) => x - b[k]));
+const apply = (m, v) => m.map(row => row[0] * v[0] + row[1] * v[1] + row[2] * v[2]);
+const product = (a, b) => a.map(row => [0, 1, 2].map(
+  k => row[0] * b[0][k] + row[1] * b[1][k] + row[2] * b[2][k]));
+const turn = (x, y) => {  // about the screen's vertical and horizontal axes
+  const [cx, sx, cy, sy] = [Math.cos(x), Math.sin(x), Math.cos(y), Math.sin(y)];
+  return product([[1, 0, 0], [0, cy, -sy], [0, sy, cy]], [[cx, 0, sx], [0, 1, 0], [-sx, 0, cx]]);
+};
+const rgb = hex => [1, 3, 5].map(k => parseInt(hex.slice(k, k + 2), 16));
+const css = c => `rgb(${c.map(Math.round).join(" ")})`;
+const mix = (a, b, share) => a.map((x, k) => x + (b[k] - x) * share);
+const COLORS = DATA.colors.map(rgb);
+const colorOf = (value, [low, high]) =>
+  COLORS[Math.round(clamp((value - low) / (high - low), 0, 1) * (COLORS.length - 1))];
+const inkOn = c => 0.299 * c[0] + 0.587 * c[1] + 0.114 * c[2] > 140 ? "#000c" : "#fffe";
+
+const EDGE = 0.02;  // an atom this close to a face of the cell stands on the opposite face too
+
+function placedAtoms(crystal) {
+  // Every copy of an atom that is in the cell or on its faces: atom, cell and position.
+  const copies = [];
+  crystal.atoms.forEach((atom, index) => {
+    const ranges = atom.position.map(f => {
+      const first = Math.ceil(-EDGE - f), last = Math.floor(1 + EDGE - f);
+      return Array.from({ length: last - first + 1 }, (_, k) => first + k);
+    });
+    for (const i of ranges[0]) for (const j of ranges[1]) for (const k of ranges[2])
+      copies.push(copyOf(crystal, index, [i, j, k]));
+  });
+  return copies;
+}
+
+const copyOf = (crystal, index, cell) => ({
+  index, cell, key: [index, ...cell].join(),
+  at: cartesian(crystal.lattice, add(crystal.atoms[index].position, cell)),
+});
+
+function allBonds(crystal, view, attention) {
+  // Bonds between copies that are drawn anyway; both directions of a bond count half.
+  const copies = new Map(crystal.copies.map(copy => [copy.key, copy]));
+  const bonds = new Map();
+  for (const copy of crystal.copies)
+    for (const e of view.edgesOf[copy.index]) {
+      const other = copies.get([view.senders[e], ...add(copy.cell, view.images[e])].join());
+      if (!other) continue;
+      const key = [copy.key, other.key].sort().join("|");
+      const bond = bonds.get(key) ?? { from: copy, to: other, sum: 0, count: 0 };
+      bond.sum += attention[e];
+      bond.count += 1;
+      bonds.set(key, bond);
+    }
+  return [...bonds.values()].map(bond => ({ ...bond, attention: bond.sum / bond.count }));
+}
+
+function bondsOf(crystal, view, attention, copy) {
+  const copies = new Map(crystal.copies.map(other => [other.key, other]));
+  return view.edgesOf[copy.index].map(e => {
+    const other = copyOf(crystal, view.senders[e], add(copy.cell, view.images[e]));
+    const to = copies.get(other.key) ?? { ...other, outside: true };
+    return { from: copy, to, attention: attention[e] };
+  });
+}
+
+function attentionOf(view, layer) {
+  const layers = view.attention;
+  if (layer !== "mean") return layers[Math.min(layer, layers.length) - 1];
+  const total = e => layers.reduce((sum, values) => sum + values[e], 0);
+  return layers[0].map((_, e) => total(e) / layers.length);
+}
+
+class Picture {
+  constructor(crystal, view, state) {
+    Object.assign(this, { crystal, view, state, spheres: [], hovered: null });
+    const description = `${crystal.formula}, atoms coloured by attention, ${view.run}`;
+    this.canvas = make("canvas", { tabindex: 0, role: "img", "aria-label": description });
+    this.box = make("div", { class: "canvas" }, this.canvas);
+    this.context = this.canvas.getContext("2d");
+    new ResizeObserver(() => this.draw()).observe(this.box);
+    this.listen();
+  }
+
+  listen() {
+    const { canvas, state } = this;
+    let last = null, moved = 0;
+    canvas.addEventListener("pointerdown", event => {
+      last = [event.clientX, event.clientY];
+      moved = 0;
+      if (event.isTrusted) canvas.setPointerCapture(event.pointerId);
+    });
+    canvas.addEventListener("pointermove", event => {
+      if (!last) return this.hover(event);
+      const step = [event.clientX - last[0], event.clientY - last[1]];
+      moved += Math.hypot(...step);
+      last = [event.clientX, event.clientY];
+      state.turnBy(...step.map(pixels => pixels / 140));
+    });
+    canvas.addEventListener("pointerup", event => {
+      if (last && moved < 4) state.choose(this.hit(event));
+      last = null;
+    });
+    canvas.addEventListener("pointerleave", () => this.tip(null));
+    canvas.addEventListener("pointercancel", () => { last = null; });
+    canvas.addEventListener("dblclick", () => state.reset());
+    canvas.addEventListener("wheel", event => {
+      event.preventDefault();
+      state.zoomBy(Math.exp(-clamp(event.deltaY, -120, 120) / 500));
+    }, { passive: false });
+    canvas.addEventListener("keydown", event => {
+      const arrow = { Left: [-1, 0], Right: [1, 0], Up: [0, -1], Down: [0, 1] }[event.key.slice(5)];
+      if (event.key.startsWith("Arrow")) state.turnBy(...arrow.map(step => 0.12 * step));
+      else if (event.key === "+") state.zoomBy(1.15);
+      else if (event.key === "-") state.zoomBy(1 / 1.15);
+      else if (event.key === "Escape") state.choose(null);
+      else return;
+      event.preventDefault();
+    });
+  }
+
+  hit(event) {
+    const box = this.canvas.getBoundingClientRect();
+    const [x, y] = [event.clientX - box.left, event.clientY - box.top];
+    return this.spheres.findLast(s => Math.hypot(s.x - x, s.y - y) <= s.radius)?.copy ?? null;
+  }
+
+  hover(event) {
+    const copy = this.hit(event);
+    this.tip(copy);
+    this.canvas.style.cursor = copy ? "pointer" : "";
+  }
+
+  tip(copy) {
+    this.box.querySelector(".tip")?.remove();
+    const sphere = copy && this.spheres.find(s => s.copy.key === copy.key);
+    this.state.mark("lit", copy?.index);
+    if (!sphere) return;
+    const weight = this.view.weights[copy.index];
+    const name = `${this.crystal.atoms[copy.index].element} ${copy.index}`;
+    const share = (weight * this.crystal.atoms.length).toFixed(2);
+    const text = `${name} · weight ${weight.toFixed(4)} · ${share} × equal share`;
+    this.box.append(make("div", { class: "tip",
+      style: `left:${sphere.x}px;top:${sphere.y - sphere.radius - 7}px` }, text));
+  }
+
+  draw() {
+    const { canvas, context, crystal, view, state } = this;
+    const [width, height] = [this.box.clientWidth, this.box.clientHeight];
+    if (!width) return;
+    const ratio = window.devicePixelRatio || 1;
+    canvas.width = width * ratio;
+    canvas.height = height * ratio;
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    const style = getComputedStyle(document.documentElement);
+    const theme = name => style.getPropertyValue(name).trim();
+    const { rotation, zoom } = state.camera;
+
+    const attention = attentionOf(view, state.layer);
+    const chosen = state.chosen;
+    const bonds = chosen
+      ? bondsOf(crystal, view, attention, chosen) : allBonds(crystal, view, attention);
+    const near = new Set(chosen ? bonds.map(bond => bond.to.key) : []);
+    const beyond = bonds.map(bond => bond.to).filter(copy => copy.outside);
+    const outside = [...new Map(beyond.map(copy => [copy.key, copy])).values()];
+
+    const reach = Math.max(crystal.reach,
+      ...outside.map(copy => 1.06 * distance(copy.at, crystal.centre) + 1));
+    const scale = zoom * Math.min(width, height) / 2 / reach;
+    const eye = 6 * crystal.reach;
+    const project = at => {
+      const [x, y, z] = apply(rotation, at.map((v, k) => v - crystal.centre[k]));
+      const size = scale * eye / (eye - z);
+      return { x: width / 2 + size * x, y: height / 2 - size * y, z, scale: size };
+    };
+    const depth = z => clamp((z / crystal.reach + 1) / 2, 0, 1);  // 0 far, 1 near
+
+    const parts = [];
+    const line = (from, to, paint) => {
+      const [a, b] = [project(from), project(to)];
+      parts.push({ z: (a.z + b.z) / 2, paint: () => paint(a, b) });
+    };
+    const stroke = (a, b, color, size) => {
+      context.globalAlpha = 1;
+      context.strokeStyle = css(color);
+      context.lineWidth = size;
+      context.beginPath();
+      context.moveTo(a.x, a.y);
+      context.lineTo(b.x, b.y);
+      context.stroke();
+    };
+    // The unit cell, in pieces short enough to be sorted by depth.
+    const paper = rgb(theme("--card")), cellColor = rgb(theme("--cell"));
+    for (const [from, to] of crystal.cellEdges)
+      for (let k = 0; k < 10; k++)
+        line(mix(from, to, k / 10), mix(from, to, (k + 1) / 10), (a, b) =>
+          stroke(a, b, mix(paper, cellColor, 0.35 + 0.65 * depth((a.z + b.z) / 2)), 1.1));
+
+    // Bonds, each in two halves that start on the surface of their atom.
+    const [weakest, strongest] = view.range(state.layer);
+    const bondColor = rgb(theme("--bond"));
+    for (const { from, to, attention } of bonds) {
+      const range = strongest - weakest;
+      const share = range > 1e-6 ? (attention - weakest) / range : 0.5;
+      const middle = mix(from.at, to.at, 0.5);
+      for (const end of [from, to]) {
+        const surface = 0.95 * crystal.atoms[end.index].radius / distance(end.at, middle);
+        const start = mix(end.at, middle, clamp(surface, 0, 1));
+        line(start, middle, (a, b) => {
+          const size = (0.035 + 0.27 * share) * (a.scale + b.scale) / 2;
+          // Pale instead of transparent: where bonds cross, the nearer one hides the other.
+          const strength = (0.16 + 0.84 * share) * (0.5 + 0.5 * depth((a.z + b.z) / 2));
+          stroke(a, b, mix(paper, bondColor, strength), size);
+          if (size > 2.5) stroke(a, b, mix(paper, bondColor, strength * 0.72), size * 0.4);
+        });
+      }
+    }
+
+    this.spheres = [];
+    for (const copy of [...crystal.copies, ...outside]) {
+      const centre = project(copy.at);
+      const atom = crystal.atoms[copy.index];
+      const radius = atom.radius * centre.scale;
+      const color = colorOf(view.weights[copy.index], crystal.domain);
+      const alpha = !chosen || copy.key === chosen.key ? 1 : near.has(copy.key) ? 0.9 : 0.16;
+      parts.push({ z: centre.z, paint: () => {
+        this.spheres.push({ ...centre, radius, copy });
+        const { x, y } = centre;
+        const light = [x - 0.34 * radius, y - 0.4 * radius, 0];
+        const shade = context.createRadialGradient(...light, x, y, 1.04 * radius);
+        shade.addColorStop(0, css(mix(color, [255, 255, 255], 0.62)));
+        shade.addColorStop(0.42, css(color));
+        shade.addColorStop(0.8, css(color));
+        shade.addColorStop(1, css(mix(color, [0, 0, 0], 0.34)));
+        context.globalAlpha = alpha;
+        context.fillStyle = shade;
+        context.beginPath();
+        context.arc(x, y, radius, 0, 2 * Math.PI);
+        context.fill();
+        context.lineWidth = 0.8;
+        context.strokeStyle = css(mix(color, [0, 0, 0], 0.45));
+        context.stroke();
+        if (chosen?.key === copy.key) {
+          context.lineWidth = 2.5;
+          context.strokeStyle = theme("--accent");
+          context.beginPath();
+          context.arc(x, y, radius + 3, 0, 2 * Math.PI);
+          context.stroke();
+        }
+        if (radius < 7 || alpha < 0.5) return;
+        context.fillStyle = inkOn(color);
+        context.font = `600 ${clamp(radius * 0.8, 9, 17)}px Inter, system-ui, sans-serif`;
+        context.textAlign = "center";
+        context.textBaseline = "middle";
+        context.fillText(atom.element, x, y + 0.5);
+      } });
+    }
+
+    parts.sort((a, b) => a.z - b.z).forEach(part => part.paint());
+
+    context.globalAlpha = 1;
+    context.fillStyle = theme("--muted");
+    context.font = "italic 500 14px Inter, system-ui, sans-serif";
+    crystal.lattice.forEach((vector, k) => {
+      const tip = project(vector.map(x => x * (1 + 0.9 / Math.hypot(...vector))));
+      context.fillText("abc"[k], tip.x, tip.y);
+    });
+    canvas.dataset.atoms = this.spheres.length;
+    canvas.dataset.bonds = bonds.length;
+  }
+}

@@ -1,0 +1,223 @@
+// The page of `python -m gatgnn_jax.explain`: for each crystal its pictures, legend and tables.
+
+const START = product(turn(-0.36, 0.2), [[1, 0, 0], [0, 0, 1], [0, -1, 0]]);  // c upwards
+
+function prepare(crystal) {
+  const corner = (...f) => cartesian(crystal.lattice, f);
+  crystal.single = crystal.views.length === 1;
+  crystal.copies = placedAtoms(crystal);
+  crystal.centre = corner(0.5, 0.5, 0.5);
+  crystal.cellEdges = [];
+  for (const p of [0, 1]) for (const q of [0, 1]) {
+    crystal.cellEdges.push([corner(0, p, q), corner(1, p, q)]);
+    crystal.cellEdges.push([corner(p, 0, q), corner(p, 1, q)]);
+    crystal.cellEdges.push([corner(p, q, 0), corner(p, q, 1)]);
+  }
+  const corners = crystal.cellEdges.flat();
+  crystal.reach = 0.8 + Math.max(...corners.map(at => distance(at, crystal.centre)));
+  for (const view of crystal.views) {
+    view.edgesOf = crystal.atoms.map(() => []);
+    view.receivers.forEach((atom, e) => view.edgesOf[atom].push(e));
+    view.range = layer => {
+      const values = attentionOf(view, layer);
+      return [values.reduce((a, b) => Math.min(a, b)), values.reduce((a, b) => Math.max(a, b))];
+    };
+  }
+}
+
+function atomTable(crystal, state) {
+  const table = make("table", { class: "atoms" });
+  const elementOf = atom => crystal.atoms[atom].element;
+  const weight = view => ({
+    name: crystal.single ? "Weight" : view.label, down: true, value: atom => view.weights[atom],
+    cell: atom => [
+      swatch(colorOf(view.weights[atom], crystal.domain)), view.weights[atom].toFixed(4),
+      ...(crystal.single ? [meter(view.weights[atom] / crystal.domain[1])] : []),
+    ],
+  });
+  fillTable(table, "Atoms", "weights sum to 1", [
+    { name: "Atom", value: atom => atom, cell: atom => `${atom}` },
+    { name: "Element", text: true, value: elementOf, cell: elementOf },
+    ...crystal.views.map(weight),
+  ], [...crystal.atoms.keys()], { by: 0, down: false }, atom => ({ "data-atom": atom }));
+  table.addEventListener("click", event => {
+    const row = event.target.closest("tr[data-atom]");
+    if (row) state.choose(crystal.copies.find(copy => copy.index === +row.dataset.atom));
+  });
+  return table;
+}
+
+function elementTable(crystal) {
+  const table = make("table", { class: "elements" });
+  const atoms = [...crystal.atoms.keys()];
+  const atomsOf = element => atoms.filter(atom => crystal.atoms[atom].element === element);
+  const weight = view => {
+    const value = element => atomsOf(element).reduce((sum, atom) => sum + view.weights[atom], 0);
+    return {
+      name: crystal.single ? "Weight, together" : view.label, down: true, value,
+      cell: element => [
+        value(element).toFixed(4), ...(crystal.single ? [meter(value(element))] : []),
+      ],
+    };
+  };
+  const count = element => atomsOf(element).length;
+  fillTable(table, "Elements", crystal.single ? "" : "weights of their atoms together", [
+    { name: "Element", value: element => element, cell: element => element },
+    { name: "Atoms", down: true, value: count, cell: element => `${count(element)}` },
+    ...crystal.views.map(weight),
+  ], [...new Set(crystal.atoms.map(atom => atom.element))], { by: 2, down: true });
+  return table;
+}
+
+function bondTable(table, crystal, view, state) {
+  // Of the chosen atom every neighbour; else all bonds by element and length.
+  const attention = attentionOf(view, state.layer);
+  const strongest = view.range(state.layer)[1];
+  const elementOf = atom => crystal.atoms[atom].element;
+  const note = (crystal.single ? "" : `${view.label}, `)
+    + (state.layer === "mean" ? "mean of all layers" : `layer ${state.layer}`);
+  const numbers = [
+    { name: "Distance, Å", value: row => row.distance, cell: row => row.distance.toFixed(3) },
+    { name: "Attention", down: true, value: row => row.sum / row.count, cell: row => [
+      (row.sum / row.count).toFixed(4),
+      ...(crystal.single ? [meter(row.sum / row.count / strongest)] : []),
+    ] },
+  ];
+  if (state.chosen) {
+    const name = atom => `${elementOf(atom)} ${atom}`;
+    const rows = view.edgesOf[state.chosen.index].map(e => ({
+      atom: view.senders[e], cell: view.images[e].join(" ").replaceAll("-", "−"),
+      distance: view.distances[e], sum: attention[e], count: 1,
+    }));
+    fillTable(table, `Neighbours of ${name(state.chosen.index)}`, note, [
+      { name: "Atom", value: row => row.atom, cell: row => name(row.atom) },
+      { name: "Cell", text: true, value: row => row.cell, cell: row => row.cell },
+      ...numbers,
+    ], rows, state.sorted.neighbours);
+    return;
+  }
+  const kinds = new Map();
+  attention.forEach((value, e) => {
+    const pair = `${elementOf(view.receivers[e])} → ${elementOf(view.senders[e])}`;
+    const key = pair + view.distances[e].toFixed(2);
+    const kind = kinds.get(key) ?? { pair, distance: view.distances[e], sum: 0, count: 0 };
+    kind.sum += value;
+    kind.count += 1;
+    kinds.set(key, kind);
+  });
+  fillTable(table, "Bonds", `atom → neighbour, ${note}`, [
+    { name: "Bond", value: row => row.pair, cell: row => row.pair },
+    { name: "Number", down: true, value: row => row.count, cell: row => `${row.count}` },
+    ...numbers,
+  ], [...kinds.values()], state.sorted.bonds);
+}
+
+function layerChoice(crystal, state) {
+  const count = Math.max(...crystal.views.map(view => view.attention.length));
+  const layers = [...Array(count).keys()].map(k => k + 1).concat(count > 1 ? ["mean"] : []);
+  const choose = event => {
+    const chosen = event.target.value;
+    state.layer = chosen === "mean" ? chosen : +chosen;
+    state.update();
+  };
+  const button = layer => {
+    const input = make("input", { type: "radio", name: "layer", value: layer });
+    input.checked = layer === state.layer;
+    return make("label", {}, input, make("span", {}, `${layer}`));
+  };
+  return make("form", { onchange: choose }, make("span", { class: "muted" }, "Bonds in layer"),
+    make("span", { class: "segments", role: "radiogroup", "aria-label": "layer" },
+      ...layers.map(button)));
+}
+
+function weightScale(crystal) {
+  const [low, high] = crystal.domain;
+  const equal = 1 / crystal.atoms.length;
+  const left = 100 * clamp((equal - low) / (high - low), 0, 1);
+  const stops = COLORS.filter((_, k) => k % 15 === 0).map(css).join();
+  const ramp = make("span", { class: "ramp", style: `background:linear-gradient(90deg,${stops})` },
+    make("i", { style: `left:${left}%` }));
+  return make("span", { class: "scale" }, `weight ${low.toFixed(3)}`, ramp, high.toFixed(3),
+    ` (mark: equal share, ${equal.toFixed(3)})`);
+}
+
+function caption(view) {
+  const method = make("span", { class: "muted" }, ` · ${view.method}`);
+  const prediction = p => [
+    make("div", { class: "value" }, p.value, make("small", {}, ` ${p.unit}`)),
+    make("div", { class: "note" }, p.note),
+  ];
+  return make("figcaption", {}, make("div", { class: "method" }, view.run, method),
+    ...view.predictions.flatMap(prediction));
+}
+
+function show(crystal) {
+  prepare(crystal);
+  let queued = false;
+  const state = {
+    camera: { rotation: START, zoom: 1 }, chosen: null, layer: 1,
+    sorted: { neighbours: { by: 3, down: true }, bonds: { by: 3, down: true } },
+    redraw() {  // all pictures of a crystal turn together, once a frame
+      if (queued) return;
+      queued = true;
+      requestAnimationFrame(() => {
+        queued = false;
+        pictures.forEach(picture => picture.draw());
+      });
+    },
+    update() {
+      tables.forEach((table, k) => bondTable(table, crystal, crystal.views[k], state));
+      state.mark("chosen", state.chosen?.index);
+      const ranges = crystal.views.map(view => view.range(state.layer));
+      const thin = Math.min(...ranges.map(range => range[0])).toFixed(3);
+      const thick = Math.max(...ranges.map(range => range[1])).toFixed(3);
+      strength.textContent = `bonds: attention ${thin} (thin) to ${thick} (thick)`;
+      state.redraw();
+    },
+    choose(copy) {
+      state.chosen = copy && copy.key !== state.chosen?.key ? copy : null;
+      state.update();
+    },
+    mark(name, atom) {
+      section.querySelectorAll("tr[data-atom]").forEach(
+        row => row.classList.toggle(name, +row.dataset.atom === atom));
+    },
+    turnBy(x, y) {
+      state.camera.rotation = product(turn(x, y), state.camera.rotation);
+      state.redraw();
+    },
+    zoomBy(factor) {
+      state.camera.zoom = clamp(state.camera.zoom * factor, 0.3, 8);
+      state.redraw();
+    },
+    reset() {
+      state.camera = { rotation: START, zoom: 1 };
+      state.choose(null);
+    },
+  };
+
+  const kind = crystal.single ? "single" : "several";
+  const strength = make("span");
+  const tables = crystal.views.map(() => make("table", { class: "bonds" }));
+  const pictures = crystal.views.map(view => new Picture(crystal, view, state));
+  const figures = pictures.map(({ view, box }) => make("figure", {}, caption(view), box));
+  const scroll = table => make("div", { class: "scroll" }, table);
+  const section = make("section", { class: `crystal ${kind}` },
+    make("div", { class: "head" }, make("h2", {}, ...formula(crystal.formula)),
+      make("span", { class: "muted" }, `${crystal.id} · ${crystal.atoms.length} atoms`),
+      layerChoice(crystal, state)),
+    make("div", { class: "body" },
+      make("div", { class: "pictures" }, make("div", { class: "figures" }, ...figures),
+        make("div", { class: "legend" }, weightScale(crystal), strength)),
+      make("div", { class: "side" }, elementTable(crystal),
+        ...[atomTable(crystal, state), ...tables].map(scroll))));
+  document.querySelector("main").append(section);
+  state.update();
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", state.redraw);
+}
+
+DATA.crystals.forEach(show);
+if (DATA.skipped.length) {
+  const reasons = DATA.skipped.map(([id, reason]) => `${id} (${reason})`);
+  document.querySelector("main").append(make("footer", {}, `Left out: ${reasons.join("; ")}`));
+}
