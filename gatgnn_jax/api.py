@@ -45,7 +45,7 @@ class Predictor:
     def load(
         cls, run: str | Path, *, device: Device = "auto", batch_size: int = 512
     ) -> "Predictor":
-        """The best model of a run.
+        """The best model of a run; compiled programs are kept in the cache of the commands.
 
         Args:
             run: the run directory of a trained model.

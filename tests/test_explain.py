@@ -215,6 +215,21 @@ for (let k = 0; k < data.length; k += 4) {
     result.counts[color] = (result.counts[color] ?? 0) + 1;
 }
 result.copies = +canvas.dataset.atoms;
+
+// Click on a pixel of the first atom's colour.
+const colorOfRow = row => getComputedStyle(row.querySelector(".swatch")).backgroundColor;
+const color = colorOfRow(document.querySelector("tr[data-atom='0']"));
+const rgbOf = k => `rgb(${data[k]}, ${data[k + 1]}, ${data[k + 2]})`;
+let pixel = 0;
+while (rgbOf(4 * pixel) !== color || rgbOf(4 * pixel + 12) !== color) pixel += 1;
+const row = Math.floor(pixel / canvas.width);
+const spot = [(pixel % canvas.width) / canvas.width, row / canvas.height];
+canvas.setPointerCapture = () => {};  // only real pointers can be captured
+send("pointermove", ...spot);
+result.tip = document.querySelector(".tip").textContent;
+send("pointerdown", ...spot); send("pointerup", ...spot);
+await note();
+result.clicked = [color, ...[...document.querySelectorAll("tr.chosen")].map(colorOfRow)];
 send("pointerdown", 0.5, 0.5); send("pointermove", 0.6, 0.4); send("pointerup", 0.6, 0.4);
 await note();
 canvas.dispatchEvent(new WheelEvent("wheel", { deltaY: -200, cancelable: true }));
@@ -275,11 +290,17 @@ def test_colours_are_those_of_the_weights(used):
     assert opened.result["copies"] >= len(table)
 
 
-def test_turning_and_zooming(used):
+def test_choosing_turning_and_zooming(used):
     """Every step changes the picture; a double click brings the first back."""
     pictures = used[1].result["pictures"]
     assert all(a != b for a, b in pairwise(pictures))
-    assert pictures[3] == pictures[0]
+    assert pictures[4] == pictures[0]
+    color, *chosen = used[1].result["clicked"]
+    assert chosen == [color]
+    table = pd.read_csv(used[0] / "attention.csv")
+    element, atom, _, _, weight = used[1].result["tip"].split()[:5]
+    assert element == table.element[int(atom)]
+    assert float(weight) == pytest.approx(table.weight[int(atom)], abs=1e-4)
 
 
 def test_tables_sort_and_follow_the_choice(run, files, used):

@@ -81,7 +81,7 @@ function attentionOf(view, layer) {
 
 class Picture {
   constructor(crystal, view, state) {
-    Object.assign(this, { crystal, view, state, spheres: [], hovered: null });
+    Object.assign(this, { crystal, view, state, spheres: [] });
     const description = `${crystal.formula}, atoms coloured by attention, ${view.run}`;
     this.canvas = make("canvas", { tabindex: 0, role: "img", "aria-label": description });
     this.box = make("div", { class: "canvas" }, this.canvas);
@@ -96,7 +96,8 @@ class Picture {
     canvas.addEventListener("pointerdown", event => {
       last = [event.clientX, event.clientY];
       moved = 0;
-      if (event.isTrusted) canvas.setPointerCapture(event.pointerId);
+      this.tip(null);
+      canvas.setPointerCapture(event.pointerId);  // so that a turn may end outside
     });
     canvas.addEventListener("pointermove", event => {
       if (!last) return this.hover(event);
