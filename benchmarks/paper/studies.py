@@ -14,7 +14,7 @@ CGCNN = "mp_cgcnn.jsonl.gz"
 MEGNET = "mp_megnet.jsonl.gz"
 
 FULL_EPOCHS = 500
-ABLATION_EPOCHS = 100
+ABLATION_EPOCHS = 60
 SAMPLE_EPOCHS = 60
 SAMPLE = Sample(3000, 1000, 1000)
 SAMPLE_NOTE = "a random sample"
