@@ -1,5 +1,6 @@
 """Fixtures that several test files share."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,8 +12,11 @@ from tests.commands import TRAINING, train_run
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Datasets and compiled programs are kept for the session, and away from the user's."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # one for all processes
+        folder = folder.parent
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GATGNN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("GATGNN_CACHE", str(folder / "cache"))
         yield
 
 
