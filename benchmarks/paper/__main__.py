@@ -33,7 +33,9 @@ class Options:
     """Train and write down a table or figure of the paper."""
 
     name: Annotated[
-        Literal["table2", "table3", "table4", "table5", "figure4", "features", "transfer"],
+        Literal[
+            "table2", "table3", "table4", "table5", "figure4", "features", "transfer", "models"
+        ],
         tyro.conf.Positional,
     ]
     """What to reproduce."""

@@ -188,4 +188,35 @@ def transfer() -> list[Training]:
     return trainings
 
 
-STUDIES = {"table2": table2, "table3": table3, "table4": table4, "transfer": transfer}
+def models() -> list[Training]:
+    """Every network on the same crystals, with the same training."""
+    methods: dict[str, tuple[str, ...]] = {
+        "GATGNN": (),
+        "AGAT": TABLE_4_METHODS["AGAT"],
+        "GAT": TABLE_4_METHODS["GAT"],
+        "CGCNN": ("--model=cgcnn",),
+        "MEGNet": ("--model=megnet",),
+    }
+    return [
+        Training(
+            target,
+            method,
+            ELASTIC,
+            ELASTIC_SPLIT,
+            "paper-cgcnn",
+            FULL_EPOCHS,
+            options,
+            paper_size=2041,
+        )
+        for target in ("bulk_modulus", "shear_modulus", "poisson_ratio")
+        for method, options in methods.items()
+    ]
+
+
+STUDIES = {
+    "table2": table2,
+    "table3": table3,
+    "table4": table4,
+    "transfer": transfer,
+    "models": models,
+}
