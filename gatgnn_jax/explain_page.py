@@ -1,28 +1,22 @@
 """Explanations as one web page that needs nothing else, not even a network."""
 
-import json
 from collections.abc import Sequence
-from importlib import resources
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.colors import to_hex
-from pymatgen.core import Element, Structure
 
 from data_prep.errors import Skipped
 from gatgnn_jax.config import GlobalAttention
 from gatgnn_jax.explanation import Explanation
+from gatgnn_jax.pages import assemble, crystal_data
 from gatgnn_jax.predictions import Predictions
 
 COLOR_MAP = "viridis"
 """Rises evenly in lightness, so that it also works in grey and for the colour-blind."""
 
-PARTS = ("explain.html", "style.css", "tables.js", "crystal.js", "explain.js")
-"""What the page is put together from, in the folder `page`."""
-
-SPHERE = 0.4
-"""Spheres are drawn with this share of the atomic radius, so that bonds are seen."""
+SCRIPTS = ("tables.js", "geometry.js", "crystal.js", "explain.js")
 
 METHODS: dict[GlobalAttention, str] = {
     "composition": "GI M-1",
@@ -57,11 +51,7 @@ def explain_page(crystals: Sequence[ExplainedCrystal], skipped: Sequence[Skipped
         "crystals": [_crystal(crystal) for crystal in crystals],
         "skipped": [list(entry) for entry in skipped],
     }
-    folder = resources.files("gatgnn_jax") / "page"
-    page, style, *scripts = ((folder / name).read_text("utf-8") for name in PARTS)
-    page = page.replace("__STYLE__", style).replace("__SCRIPT__", "\n".join(scripts))
-    # Last, and without "<": names come from files, and must neither be replaced nor end the script.
-    return page.replace("__DATA__", json.dumps(data).replace("<", "\\u003c"))
+    return assemble("explain.html", ["style.css"], SCRIPTS, data)
 
 
 def color_domain(weights: np.ndarray) -> tuple[float, float]:
@@ -80,9 +70,7 @@ def _crystal(crystal: ExplainedCrystal) -> dict[str, Any]:
     is_new = len({view.global_attention for view in crystal.views}) == len(crystal.views)
     return {
         "id": crystal.id,
-        "formula": structure.composition.reduced_formula,
-        "lattice": np.round(structure.lattice.matrix, 6).tolist(),
-        "atoms": _atoms(structure),
+        **crystal_data(structure),
         "domain": color_domain(weights),
         "views": [
             {
@@ -95,17 +83,6 @@ def _crystal(crystal: ExplainedCrystal) -> dict[str, Any]:
             for view in crystal.views
         ],
     }
-
-
-def _atoms(structure: Structure) -> list[dict[str, Any]]:
-    return [
-        {
-            "element": site.specie.symbol,
-            "position": np.round(site.frac_coords, 6).tolist(),
-            "radius": round(SPHERE * float(Element(site.specie.symbol).atomic_radius or 1.5), 3),
-        }
-        for site in structure
-    ]
 
 
 def _attention(explanation: Explanation) -> dict[str, Any]:

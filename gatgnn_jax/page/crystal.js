@@ -1,88 +1,15 @@
 // A crystal as a 2-D canvas shows it: spheres and bonds sorted by depth, turned by dragging.
 //
-// `crystal`: formula, lattice [3][3] (Å), atoms [{ element, position (fractional), radius (Å) }],
-// domain [low, high] of the colours. `view`, one model's attention: run, weights [n], receivers,
-// senders, images and distances of the edges, attention [layer][edge].
-// `state`: what all pictures of a crystal share (see explain.js).
-
-const clamp = (x, low, high) => Math.min(Math.max(x, low), high);
-const add = (a, b) => a.map((x, k) => x + b[k]);
-const cartesian = (lattice, f) => [0, 1, 2].map(
-  k => f[0] * lattice[0][k] + f[1] * lattice[1][k] + f[2] * lattice[2][k]);
-const distance = (a, b) => Math.hypot(...a.map((x, k) => x - b[k]));
-const apply = (m, v) => m.map(row => row[0] * v[0] + row[1] * v[1] + row[2] * v[2]);
-const product = (a, b) => a.map(row => [0, 1, 2].map(
-  k => row[0] * b[0][k] + row[1] * b[1][k] + row[2] * b[2][k]));
-const turn = (x, y) => {  // about the screen's vertical and horizontal axes
-  const [cx, sx, cy, sy] = [Math.cos(x), Math.sin(x), Math.cos(y), Math.sin(y)];
-  return product([[1, 0, 0], [0, cy, -sy], [0, sy, cy]], [[cx, 0, sx], [0, 1, 0], [-sx, 0, cx]]);
-};
-const rgb = hex => [1, 3, 5].map(k => parseInt(hex.slice(k, k + 2), 16));
-const css = c => `rgb(${c.map(Math.round).join(" ")})`;
-const mix = (a, b, share) => a.map((x, k) => x + (b[k] - x) * share);
-const COLORS = DATA.colors.map(rgb);
-const colorOf = (value, [low, high]) =>
-  COLORS[Math.round(clamp((value - low) / (high - low), 0, 1) * (COLORS.length - 1))];
-const inkOn = c => 0.299 * c[0] + 0.587 * c[1] + 0.114 * c[2] > 140 ? "#000c" : "#fffe";
-
-const EDGE = 0.02;  // an atom this close to a face of the cell stands on the opposite face too
-
-function placedAtoms(crystal) {
-  // Every copy of an atom that is in the cell or on its faces: atom, cell and position.
-  const copies = [];
-  crystal.atoms.forEach((atom, index) => {
-    const ranges = atom.position.map(f => {
-      const first = Math.ceil(-EDGE - f), last = Math.floor(1 + EDGE - f);
-      return Array.from({ length: last - first + 1 }, (_, k) => first + k);
-    });
-    for (const i of ranges[0]) for (const j of ranges[1]) for (const k of ranges[2])
-      copies.push(copyOf(crystal, index, [i, j, k]));
-  });
-  return copies;
-}
-
-const copyOf = (crystal, index, cell) => ({
-  index, cell, key: [index, ...cell].join(),
-  at: cartesian(crystal.lattice, add(crystal.atoms[index].position, cell)),
-});
-
-function allBonds(crystal, view, attention) {
-  // Bonds between copies that are drawn anyway; both directions of a bond count half.
-  const copies = new Map(crystal.copies.map(copy => [copy.key, copy]));
-  const bonds = new Map();
-  for (const copy of crystal.copies)
-    for (const e of view.edgesOf[copy.index]) {
-      const other = copies.get([view.senders[e], ...add(copy.cell, view.images[e])].join());
-      if (!other) continue;
-      const key = [copy.key, other.key].sort().join("|");
-      const bond = bonds.get(key) ?? { from: copy, to: other, sum: 0, count: 0 };
-      bond.sum += attention[e];
-      bond.count += 1;
-      bonds.set(key, bond);
-    }
-  return [...bonds.values()].map(bond => ({ ...bond, attention: bond.sum / bond.count }));
-}
-
-function bondsOf(crystal, view, attention, copy) {
-  const copies = new Map(crystal.copies.map(other => [other.key, other]));
-  return view.edgesOf[copy.index].map(e => {
-    const other = copyOf(crystal, view.senders[e], add(copy.cell, view.images[e]));
-    const to = copies.get(other.key) ?? { ...other, outside: true };
-    return { from: copy, to, attention: attention[e] };
-  });
-}
-
-function attentionOf(view, layer) {
-  const layers = view.attention;
-  if (layer !== "mean") return layers[Math.min(layer, layers.length) - 1];
-  const total = e => layers.reduce((sum, values) => sum + values[e], 0);
-  return layers[0].map((_, e) => total(e) / layers.length);
-}
+// `crystal`: formula, lattice [3][3] (Å), atoms [{ element, position (fractional), radius (Å) }].
+// `view`, one way to see it: title, receivers, senders, images and distances of the edges,
+// attention [layer][edge], which bonds are as thick as, and two functions of an atom's number:
+// colorOf (red, green, blue) and describe (what is said of it when it is pointed at).
+// `state`: what all pictures of a crystal share: a viewpoint, the layer and the chosen atom.
 
 class Picture {
   constructor(crystal, view, state) {
     Object.assign(this, { crystal, view, state, spheres: [] });
-    const description = `${crystal.formula}, atoms coloured by attention, ${view.run}`;
+    const description = `${crystal.formula}, ${view.title}`;
     this.canvas = make("canvas", { tabindex: 0, role: "img", "aria-label": description });
     this.box = make("div", { class: "canvas" }, this.canvas);
     this.context = this.canvas.getContext("2d");
@@ -145,12 +72,9 @@ class Picture {
     const sphere = copy && this.spheres.find(s => s.copy.key === copy.key);
     this.state.mark("lit", copy?.index);
     if (!sphere) return;
-    const weight = this.view.weights[copy.index];
-    const name = `${this.crystal.atoms[copy.index].element} ${copy.index}`;
-    const share = (weight * this.crystal.atoms.length).toFixed(2);
-    const text = `${name} · weight ${weight.toFixed(4)} · ${share} × equal share`;
     this.box.append(make("div", { class: "tip",
-      style: `left:${sphere.x}px;top:${sphere.y - sphere.radius - 7}px` }, text));
+      style: `left:${sphere.x}px;top:${sphere.y - sphere.radius - 7}px` },
+      this.view.describe(copy.index)));
   }
 
   draw() {
@@ -230,7 +154,7 @@ class Picture {
       const centre = project(copy.at);
       const atom = crystal.atoms[copy.index];
       const radius = atom.radius * centre.scale;
-      const color = colorOf(view.weights[copy.index], crystal.domain);
+      const color = view.colorOf(copy.index);
       const alpha = !chosen || copy.key === chosen.key ? 1 : near.has(copy.key) ? 0.9 : 0.16;
       parts.push({ z: centre.z, paint: () => {
         this.spheres.push({ ...centre, radius, copy });

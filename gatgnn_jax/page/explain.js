@@ -1,26 +1,19 @@
 // The page of `python -m gatgnn_jax.explain`: for each crystal its pictures, legend and tables.
+// Besides what pictures need: domain [low, high] of the colours; of each view run and weights [n].
 
-const START = product(turn(-0.36, 0.2), [[1, 0, 0], [0, 0, 1], [0, -1, 0]]);  // c upwards
+const COLORS = DATA.colors.map(rgb);
+const colorOf = (value, [low, high]) =>
+  COLORS[Math.round(clamp((value - low) / (high - low), 0, 1) * (COLORS.length - 1))];
 
-function prepare(crystal) {
-  const corner = (...f) => cartesian(crystal.lattice, f);
+function colorByWeight(crystal) {
   crystal.single = crystal.views.length === 1;
-  crystal.copies = placedAtoms(crystal);
-  crystal.centre = corner(0.5, 0.5, 0.5);
-  crystal.cellEdges = [];
-  for (const p of [0, 1]) for (const q of [0, 1]) {
-    crystal.cellEdges.push([corner(0, p, q), corner(1, p, q)]);
-    crystal.cellEdges.push([corner(p, 0, q), corner(p, 1, q)]);
-    crystal.cellEdges.push([corner(p, q, 0), corner(p, q, 1)]);
-  }
-  const corners = crystal.cellEdges.flat();
-  crystal.reach = 0.8 + Math.max(...corners.map(at => distance(at, crystal.centre)));
   for (const view of crystal.views) {
-    view.edgesOf = crystal.atoms.map(() => []);
-    view.receivers.forEach((atom, e) => view.edgesOf[atom].push(e));
-    view.range = layer => {
-      const values = attentionOf(view, layer);
-      return [values.reduce((a, b) => Math.min(a, b)), values.reduce((a, b) => Math.max(a, b))];
+    view.title = `atoms coloured by attention, ${view.run}`;
+    view.colorOf = atom => colorOf(view.weights[atom], crystal.domain);
+    view.describe = atom => {
+      const share = (view.weights[atom] * crystal.atoms.length).toFixed(2);
+      return `${crystal.atoms[atom].element} ${atom} · weight ${view.weights[atom].toFixed(4)}`
+        + ` · ${share} × equal share`;
     };
   }
 }
@@ -31,7 +24,7 @@ function atomTable(crystal, state) {
   const weight = view => ({
     name: crystal.single ? "Weight" : view.label, down: true, value: atom => view.weights[atom],
     cell: atom => [
-      swatch(colorOf(view.weights[atom], crystal.domain)), view.weights[atom].toFixed(4),
+      swatch(view.colorOf(atom)), view.weights[atom].toFixed(4),
       ...(crystal.single ? [meter(view.weights[atom] / crystal.domain[1])] : []),
     ],
   });
@@ -153,18 +146,10 @@ function caption(view) {
 
 function show(crystal) {
   prepare(crystal);
-  let queued = false;
+  colorByWeight(crystal);
   const state = {
-    camera: { rotation: START, zoom: 1 }, chosen: null, layer: 1,
+    ...viewpoint(() => pictures.forEach(picture => picture.draw())), chosen: null, layer: 1,
     sorted: { neighbours: { by: 3, down: true }, bonds: { by: 3, down: true } },
-    redraw() {  // all pictures of a crystal turn together, once a frame
-      if (queued) return;
-      queued = true;
-      requestAnimationFrame(() => {
-        queued = false;
-        pictures.forEach(picture => picture.draw());
-      });
-    },
     update() {
       tables.forEach((table, k) => bondTable(table, crystal, crystal.views[k], state));
       state.mark("chosen", state.chosen?.index);
@@ -182,16 +167,8 @@ function show(crystal) {
       section.querySelectorAll("tr[data-atom]").forEach(
         row => row.classList.toggle(name, +row.dataset.atom === atom));
     },
-    turnBy(x, y) {
-      state.camera.rotation = product(turn(x, y), state.camera.rotation);
-      state.redraw();
-    },
-    zoomBy(factor) {
-      state.camera.zoom = clamp(state.camera.zoom * factor, 0.3, 8);
-      state.redraw();
-    },
     reset() {
-      state.camera = { rotation: START, zoom: 1 };
+      state.resetCamera();
       state.choose(null);
     },
   };
