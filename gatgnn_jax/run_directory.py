@@ -9,6 +9,7 @@
     predictions.csv    train, val and test crystals
     summary.json       final metrics
     *.png              pictures
+    report.html        all of it as one page (see report.py)
 
 Files are written under a temporary name and then renamed.
 """

@@ -28,6 +28,7 @@ from gatgnn_jax.config import PRESETS, ModelConfig, PresetName, TrainConfig
 from gatgnn_jax.feeds import Streaming
 from gatgnn_jax.model import parameter_count
 from gatgnn_jax.objective import metrics
+from gatgnn_jax.report import write_report
 from gatgnn_jax.reporting import TrainingReporter
 from gatgnn_jax.run_directory import (
     DataInfo,
@@ -225,6 +226,12 @@ def train(run: RunDirectory, prepared: Prepared, console: Console, streaming: St
         )
         return 128 + stopped.number
     summary = write_results(run, prepared, trainer)
+    source = None if config.data.source is None else Path(config.data.source)
+    try:
+        write_report(run, prepared.dataset, source)
+    except Exception as error:  # the training is finished: whatever this is, it must not spoil it
+        advice = f"python -m gatgnn_jax.report {run.path}"
+        console.print(f"no report.html ({type(error).__name__}: {error}): {advice} tries again")
     console.print(_closing_lines(summary, config.properties, run.path), highlight=False)
     return 0
 

@@ -1,0 +1,179 @@
+// The page of `python -m gatgnn_jax.report`, for the property that is chosen.
+
+const SUBSETS = [["train", "training"], ["val", "validation"], ["test", "test"]];
+const TEST = SUBSETS.length - 1;
+const FEW = 5;  // a mean over fewer crystals says little
+const count = value => value.toLocaleString("en");
+const plain = name => name.replaceAll("_", " ");
+const rowsOf = subset => [...DATA.ids.keys()].filter(row => DATA.subset[row] === subset);
+const settingOf = name => DATA.settings.find(([, field]) => field === name)[2];
+const isClass = property => property.task === "classification";
+const errorName = property => isClass(property) ? "Wrong" : "MAE";
+const ATTENTIONS = {
+  composition: "GI M-1", "cluster-fixed": "GI M-2", "cluster-random": "GI M-3",
+  "cluster-learnable": "GI M-4", none: "no global attention",
+};
+const fixed = value => value === null ? "–" : value.toFixed(4);
+const several = (n, what) => `${count(n)} ${what}${n === 1 ? "" : "s"}`;
+const duration = seconds => seconds < 100 ? `${number(seconds, 3)} s`
+  : seconds < 6000 ? `${Math.round(seconds / 60)} min` : `${number(seconds / 3600, 3)} h`;
+
+const card = (title, note, ...contents) => make("section", { class: "card" },
+  make("div", { class: "head" }, make("h2", {}, title), make("span", { class: "muted" }, note)),
+  ...contents);
+const table = (kind, ...rest) => {
+  const made = make("table", { class: kind });
+  fillTable(made, "", "", ...rest);
+  made.caption.remove();
+  return made;
+};
+const tile = (name, value, unit, note) => make("div", { class: "tile" },
+  make("div", { class: "name" }, name),
+  make("div", { class: "value" }, value, make("small", {}, ` ${unit}`)),
+  make("div", { class: "note" }, note));
+
+function tiles(property) {
+  const { test } = property.scores, { summary } = DATA;
+  const quality = isClass(property) ? [
+    tile("Test accuracy", fixed(test.accuracy), "",
+      `always the commoner class: ${fixed(property.naive)}`),
+    tile("Test AUC", fixed(test.auc), "",
+      `log loss ${fixed(test.log_loss)}`),
+  ] : [
+    tile("Test error (MAE)", fixed(test.mae), property.unit,
+      (property.log ? `${number(property.own_mae, 3)} ${property.own_unit}; ` : "")
+      + `always the training mean: ${fixed(property.naive)}`),
+    tile("Test R²", fixed(test.r2), "",
+      `RMSE ${fixed(test.rmse)} ${property.unit}`),
+  ];
+  return make("section", { class: "card tiles" }, ...quality,
+    tile("Training time", duration(summary.seconds), "",
+      `best epoch ${count(summary.best_epoch)} of ${count(summary.epochs)}; `
+      + `${count(Math.round(summary.crystals_per_second))} crystals a second on ${summary.device}`),
+    tile("Model", settingOf("model").toUpperCase(), "",
+      `${ATTENTIONS[settingOf("global_attention")]}, `
+      + `${several(settingOf("num_layers"), "layer")} of ${settingOf("neurons")} neurons, `
+      + `${count(summary.parameters)} parameters`));
+}
+
+function learning(property) {
+  const [train, val] = property.curves;
+  const unit = property.unit && `, ${property.unit}`;
+  const best = DATA.epoch.indexOf(DATA.best_epoch);
+  const lines = [{ name: "training", color: "--train", values: train },
+    { name: "validation", color: "--val", values: val }];
+  const chart = new Curves("learning curves", DATA.epoch, lines,
+    axisOf(DATA.epoch, { label: "epoch", margin: 0.01 }),
+    axisOf([...train, ...val], { log: true,
+      label: isClass(property) ? "share of wrong classes" : `mean absolute error${unit}` }),
+    { mark: { x: DATA.best_epoch, y: val[best] }, title: epoch => `epoch ${epoch}` });
+  chart.box.classList.add("learning");
+  const key = ({ name, color }) => make("span", { class: "key" },
+    make("i", { style: `background:var(${color})` }), name);
+  return card("Learning curves",
+    `best: ${number(val[best])}${unit.slice(1)} in epoch ${DATA.best_epoch}`, chart.box,
+    make("div", { class: "legend" }, ...lines.map(key),
+      key({ name: "best epoch", color: "--test" })));
+}
+
+function parity(property, shared) {
+  const axis = axisOf([...property.target, ...property.predicted],
+    { label: property.unit || plain(property.name) });
+  const pinned = make("div", { class: "pad kept" });
+  const panels = SUBSETS.map(([name, label], subset) => [name, label,
+    new Parity(`${label} crystals`, rowsOf(subset), property, axis, `--${name}`, shared)]);
+  shared.onPin.push(() => {
+    panels.forEach(([, , panel]) => panel.pointAt(null));
+    const rows = [...shared.pinned];
+    pinned.replaceChildren(...(rows.length ? [crystals("pinned", property, rows,
+      { by: 1, down: false }, shared)] : []));
+  });
+  pinned.addEventListener("click", event => {
+    const row = event.target.closest("tr[data-row]");
+    if (row) shared.pin(+row.dataset.row);
+  });
+  return card("Predicted and true values",
+    "point at a crystal for its name, click to keep it below",
+    make("div", { class: "panels" }, ...panels.map(([name, label, panel]) => {
+      const { mae, r2 } = property.scores[name], title = label[0].toUpperCase() + label.slice(1);
+      return make("div", { class: `panel ${name}` }, make("div", { class: "name" },
+        `${title} `, make("span", {}, `${count(panel.rows.length)} crystals`
+          + ` · MAE ${number(mae, 3)} · R² ${number(r2, 3)}`)), panel.box);
+    })), pinned);
+}
+
+function classes(property) {
+  const sides = ["val", "test"].map(name => {
+    const rows = rowsOf(SUBSETS.findIndex(([subset]) => subset === name));
+    const chart = new Roc(`ROC curve, ${name}`, property, rows, `--${name}`);
+    return make("div", { class: `panel ${name}` }, make("div", { class: "name" },
+      name === "val" ? "Validation " : "Test ",
+      make("span", {}, `AUC ${number(property.scores[name].auc)}`)), chart.box);
+  });
+  const test = rowsOf(TEST).filter(row => property.target[row] !== null);
+  const cases = (truth, said) => test.filter(
+    row => property.target[row] === truth && +(property.predicted[row] > 0.5) === said).length;
+  const confusion = table("confusion", [
+    { name: "True", value: truth => truth, cell: truth => `class ${truth}` },
+    ...[0, 1].map(said => ({ name: `Predicted ${said}`, value: truth => cases(truth, said),
+      cell: truth => [count(cases(truth, said)), meter(cases(truth, said) / test.length)] })),
+  ], [0, 1], { by: 0, down: false });
+  return card("Classes", `ROC curves, and the ${count(test.length)} test crystals at probability ½`,
+    make("div", { class: "panels" }, ...sides, make("div", { class: "panel" },
+      make("div", { class: "name" }, "Confusion ", make("span", {}, "test crystals")),
+      make("div", { class: "pad" }, confusion))));
+}
+
+function crystals(kind, property, rows, sorted, shared) {
+  const { target, predicted } = property;
+  const error = row => predicted[row] - target[row];
+  const largest = Math.max(...rows.map(row => Math.abs(error(row))));
+  const name = isClass(property) ? ["True class", "Probability"] : ["True", "Predicted"];
+  const own = value => property.log ? number(10 ** value, 3) : number(value);
+  const unit = property.own_unit && `, ${property.own_unit}`;
+  return table(kind, [
+    { name: "Crystal", text: true, value: row => DATA.ids[row], cell: row => DATA.ids[row] },
+    { name: "Formula", text: true, value: row => DATA.formulas[row],
+      cell: row => make("span", {}, ...formula(DATA.formulas[row])) },
+    { name: "Atoms", value: row => DATA.atoms[row], cell: row => `${DATA.atoms[row]}` },
+    { name: name[0] + unit, down: true, value: row => target[row], 
+      cell: row => isClass(property) ? `${target[row]}` : own(target[row]) },
+    { name: name[1] + unit, down: true, value: row => predicted[row],
+      cell: row => own(predicted[row]) },
+    { name: property.log ? `Error, ${property.unit}` : "Error", down: true,
+      value: row => Math.abs(error(row)), cell: row => [
+        (error(row) > 0 ? "+" : "") + number(error(row), 3),
+        meter(Math.abs(error(row)) / largest)] },
+  ], rows, sorted, row => ({ "data-row": row, class: row === shared?.chosen ? "chosen" : "" }));
+}
+
+const HEAD = document.querySelector("title");
+function page(index) {
+  const property = DATA.properties[index];
+  const shared = { pinned: new Set(), onPin: [], pin(row) {
+    if (!this.pinned.delete(row)) this.pinned.add(row);
+    this.onPin.forEach(done => done());
+  } };
+  HEAD.textContent = `${plain(property.name)} – ${DATA.run} – gatgnn_jax`;
+  const { train, val, test } = DATA.subsets;
+  const choice = make("form", { onchange: event => page(+event.target.value) },
+    make("span", { class: "segments", role: "radiogroup", "aria-label": "property" },
+      ...DATA.properties.map((p, k) => make("label", {},
+        make("input", { type: "radio", name: "property", value: k,
+          ...(k === index ? { checked: "" } : {}) }),
+        make("span", {}, plain(p.name))))));
+  document.querySelector("main").replaceChildren(
+    make("header", { class: "top" }, make("div", {}, make("h1", {}, plain(property.name)),
+      make("p", {}, `${DATA.run}: trained on ${count(train)} crystals, the best epoch chosen on `
+        + `${count(val)}, tested on ${count(test)} that it has not seen.`)),
+      ...(DATA.properties.length > 1 ? [choice] : [])),
+    tiles(property), learning(property),
+    isClass(property) ? classes(property) : parity(property, shared),
+    worst(property, shared), elements(property),
+    make("div", { class: "row even" }, ...groups(property)),
+    make("div", { class: "row even" }, settings(), data()));
+}
+
+page(0);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => page(
+  Math.max(0, [...document.querySelectorAll(".top input")].findIndex(input => input.checked))));
