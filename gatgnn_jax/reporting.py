@@ -1,8 +1,9 @@
 """Progress of a training on the terminal: a live line, or plain lines when it is not one."""
 
 import time
-from collections.abc import Mapping
-from typing import Self
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import (
@@ -13,6 +14,9 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from data_prep.properties import Property
+from gatgnn_jax.tables import unit_of
 
 SECONDS_BETWEEN_LINES = 5.0
 
@@ -73,3 +77,32 @@ class TrainingReporter:
                 highlight=False,
                 soft_wrap=True,
             )
+
+
+def headline_metric(properties: Sequence[Property]) -> str:
+    """The column of metrics.csv that progress shows."""
+    if len(properties) > 1:
+        return "val_score"
+    return "val_mae" if properties[0].task == "regression" else "val_log_loss"
+
+
+def closing_lines(summary: Mapping[str, Any], properties: Sequence[Property], path: Path) -> str:
+    """What a finished training says last: the test error of each property."""
+    lines = []
+    for p in properties:
+        ending = f"_{p.name}" if len(properties) > 1 else ""
+        if p.task == "classification":
+            lines.append(
+                f"{p.name}: test accuracy {summary['test_accuracy' + ending]:.4f}, "
+                f"AUC {summary['test_auc' + ending]:.4f}"
+            )
+        else:
+            lines.append(
+                f"{p.name}: test MAE {summary['test_mae' + ending]:.4f} {unit_of(p)}, "
+                f"R² {summary['test_r2' + ending]:.4f}"
+            )
+    lines.append(
+        f"best epoch {summary['best_epoch']} of {summary['epochs']}, {summary['seconds']:.0f} s; "
+        f"see {path}"
+    )
+    return "\n".join(lines)

@@ -1,18 +1,14 @@
 """`python -m gatgnn_jax.train`: crystals → a trained, evaluated model in a run directory."""
 
 import dataclasses
-import platform
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import metadata
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import tyro
-from flax import nnx
 from pymatgen.core import Element
 from rich.console import Console
 
@@ -22,14 +18,12 @@ from data_prep.config import GraphConfig
 from data_prep.dataset import GraphDataset
 from data_prep.errors import Skipped, UserError
 from data_prep.properties import Property, resolve_property, select_targets
-from gatgnn_jax import plots
 from gatgnn_jax.cli import Device, run_command, use_device
 from gatgnn_jax.config import PRESETS, ModelConfig, PresetName, TrainConfig
 from gatgnn_jax.feeds import Streaming
-from gatgnn_jax.model import parameter_count
-from gatgnn_jax.objective import metrics
+from gatgnn_jax.outcome import write_results
 from gatgnn_jax.report import write_report
-from gatgnn_jax.reporting import TrainingReporter
+from gatgnn_jax.reporting import TrainingReporter, closing_lines, headline_metric
 from gatgnn_jax.run_directory import (
     DataInfo,
     RunConfig,
@@ -37,7 +31,6 @@ from gatgnn_jax.run_directory import (
     next_run_directory,
 )
 from gatgnn_jax.splits import SUBSETS, make_split
-from gatgnn_jax.tables import subset_table, to_csv, unit_of
 from gatgnn_jax.training import Interrupted, Trainer
 from gatgnn_jax.transfer import trained_run
 
@@ -212,7 +205,7 @@ def train(run: RunDirectory, prepared: Prepared, console: Console, streaming: St
     if prepared.skipped:
         report = run.path / "skipped.csv"
         console.print(f"{len(prepared.skipped):,} crystals left out: see {report}", highlight=False)
-    headline = _headline(config.properties)
+    headline = headline_metric(config.properties)
     reporter = TrainingReporter(console, config.train.epochs, trainer.progress.epoch, headline)
     try:
         with reporter:
@@ -225,83 +218,15 @@ def train(run: RunDirectory, prepared: Prepared, console: Console, streaming: St
             soft_wrap=True,
         )
         return 128 + stopped.number
-    summary = write_results(run, prepared, trainer)
+    summary = write_results(run, trainer, prepared.dataset.ids, len(prepared.skipped))
     source = None if config.data.source is None else Path(config.data.source)
     try:
         write_report(run, prepared.dataset, source)
     except Exception as error:  # the training is finished: whatever this is, it must not spoil it
         advice = f"python -m gatgnn_jax.report {run.path}"
         console.print(f"no report.html ({type(error).__name__}: {error}): {advice} tries again")
-    console.print(_closing_lines(summary, config.properties, run.path), highlight=False)
+    console.print(closing_lines(summary, config.properties, run.path), highlight=False)
     return 0
-
-
-def write_results(run: RunDirectory, prepared: Prepared, trainer: Trainer) -> dict[str, Any]:
-    """Predictions, pictures and summary of a finished training; returns the summary."""
-    config, progress = prepared.config, trainer.progress
-    predicted = {
-        name: trainer.predict(trainer.best, rows)[rows] for name, rows in prepared.subsets.items()
-    }
-    target = {name: prepared.target[rows] for name, rows in prepared.subsets.items()}
-    ids = {name: prepared.dataset.ids[rows] for name, rows in prepared.subsets.items()}
-    table = subset_table(ids, predicted, target, config.properties)
-    run.write_text("predictions.csv", to_csv(table))
-    plots.learning_curve(progress.rows, progress.best_epoch, config.properties, run.path)
-    plots.parity(predicted, target, config.properties, run.path)
-
-    summary: dict[str, Any] = {}
-    for name in reversed(SUBSETS):
-        scores = metrics(predicted[name], target[name], config.properties)
-        summary |= {f"{name}_{key}": value for key, value in scores.items()}
-    seconds = sum(row["seconds"] + row["validation_seconds"] for row in progress.timing)
-    summary |= {
-        "epochs": progress.epoch,
-        "best_epoch": progress.best_epoch,
-        "seconds": round(seconds, 2),
-        "crystals_per_second": round(
-            float(np.median([row["crystals_per_second"] for row in progress.timing])), 1
-        ),
-        "crystals": {name: len(rows) for name, rows in prepared.subsets.items()},
-        "skipped": len(prepared.skipped),
-        "parameters": parameter_count(nnx.eval_shape(config.new_model)),
-        "padding_share": round(trainer.feed.plan.padding_share(prepared.subsets["train"]), 4),
-        "compilations": trainer.compilations,
-        "versions": {
-            name: metadata.version(name)
-            for name in ("gatgnn_jax", "jax", "jaxlib", "flax", "optax")
-        },
-        "python": platform.python_version(),
-        "device": f"{trainer.mesh.size} x {trainer.mesh.devices.flat[0].device_kind}",
-    }
-    run.write_json("summary.json", summary)
-    return summary
-
-
-def _closing_lines(summary: Mapping[str, Any], properties: tuple[Property, ...], path: Path) -> str:
-    lines = []
-    for p in properties:
-        ending = f"_{p.name}" if len(properties) > 1 else ""
-        if p.task == "classification":
-            lines.append(
-                f"{p.name}: test accuracy {summary['test_accuracy' + ending]:.4f}, "
-                f"AUC {summary['test_auc' + ending]:.4f}"
-            )
-        else:
-            lines.append(
-                f"{p.name}: test MAE {summary['test_mae' + ending]:.4f} {unit_of(p)}, "
-                f"R² {summary['test_r2' + ending]:.4f}"
-            )
-    lines.append(
-        f"best epoch {summary['best_epoch']} of {summary['epochs']}, {summary['seconds']:.0f} s; "
-        f"see {path}"
-    )
-    return "\n".join(lines)
-
-
-def _headline(properties: tuple[Property, ...]) -> str:
-    if len(properties) > 1:
-        return "val_score"
-    return "val_mae" if properties[0].task == "regression" else "val_log_loss"
 
 
 def _element_counts(dataset: GraphDataset, rows: np.ndarray) -> dict[str, int]:
