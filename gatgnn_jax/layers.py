@@ -84,7 +84,12 @@ class AGATLayer(nnx.Module):
         message, attention, norm_stats = attend(weigh, neighborhoods, nodes, bonds, vectors, inputs)
         if train:
             nnx.update(self.attention_norm, norm_stats)
-        x = message / self.heads + self.bias[...]
+        bias = self.bias[...]
+        if train:
+            # The norm takes it out again, so that its gradient is rounding noise, which Adam would
+            # blow up to steps of full size; the running mean lags behind them.
+            bias = jax.lax.stop_gradient(bias)
+        x = message / self.heads + bias
         x = self.norm(x, node_weight, train=train, axis_name=axis_name)
         return softplus(x), attention
 
