@@ -131,7 +131,7 @@ def draw_crystals(structure: Structure, rows: Sequence[Mapping[str, Any]], path:
         figure = Figure(figsize=(3.1 * len(rows), 3.9), layout="constrained", dpi=150)
         FigureCanvasAgg(figure)
         highest = max(max(row["weights"]) for row in rows if row["method"] != "AGAT")
-        colors = mpl.cm.ScalarMappable(mpl.colors.Normalize(0, highest), "viridis")
+        colors = mpl.cm.ScalarMappable(mpl.colors.PowerNorm(0.5, 0, highest), "viridis")
         panels = figure.subplots(1, len(rows))
         for axes, row in zip(panels, rows, strict=True):
             _draw_cell(axes, structure, colors.to_rgba(row["weights"]))
@@ -159,10 +159,16 @@ def _draw_cell(axes: Axes, structure: Structure, colors: np.ndarray) -> None:
         c=colors[order], edgecolors="black", linewidths=0.8,
     )  # fmt: skip
     for i in order:
+        is_light = colors[i, :3] @ [0.3, 0.6, 0.1] > 0.5
         axes.annotate(
-            structure[i].specie.symbol, (positions[i] @ across, positions[i] @ up),
-            ha="center", va="center", fontsize=7, color="white", fontweight="bold",
-        )  # fmt: skip
+            structure[i].specie.symbol,
+            (positions[i] @ across, positions[i] @ up),
+            ha="center",
+            va="center",
+            fontsize=7,
+            color="black" if is_light else "white",
+            fontweight="bold",
+        )
     axes.set(aspect="equal", xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     axes.margins(0.15)
