@@ -8,8 +8,9 @@ from flax import nnx
 from benchmarks.contenders import Contender
 from data_prep.dataset import GraphDataset
 from data_prep.properties import Property
-from gatgnn_jax.batches import BatchPlan, crystal_arrays, sizes_of
+from gatgnn_jax.batches import BatchPlan
 from gatgnn_jax.config import ModelConfig, TrainConfig
+from gatgnn_jax.crystal_arrays import crystal_arrays, sizes_of
 from gatgnn_jax.model import GATGNN
 from gatgnn_jax.train_step import (
     data_mesh,

@@ -16,7 +16,8 @@ from torch_geometric.data import Batch
 from benchmarks.torch_data import data_list
 from benchmarks.torch_gatgnn import TorchGATGNN
 from data_prep.dataset import GraphDataset
-from gatgnn_jax.batches import BatchPlan, crystal_arrays, sizes_of
+from gatgnn_jax.batches import BatchPlan
+from gatgnn_jax.crystal_arrays import crystal_arrays, sizes_of
 from gatgnn_jax.published import to_torch
 from gatgnn_jax.reporting import TrainingReporter
 from gatgnn_jax.run_directory import ModelState, RunConfig

@@ -29,7 +29,7 @@ from rich.table import Table
 
 from benchmarks.contenders import FULL, NAMES, Crystals, load
 from benchmarks.limits import measure_rates, step_work
-from gatgnn_jax.batches import BatchShape
+from gatgnn_jax.crystal_arrays import BatchShape
 from gatgnn_jax.plots import STYLE
 from gatgnn_jax.run_directory import write_text
 

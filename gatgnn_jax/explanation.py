@@ -20,7 +20,8 @@ from pymatgen.core import Structure
 from data_prep.dataset import pack
 from data_prep.errors import UserError
 from data_prep.graph import build_graph
-from gatgnn_jax.batches import BatchShape, CrystalArrays, crystal_arrays, gather_batch, padded
+from gatgnn_jax.batches import gather_batch
+from gatgnn_jax.crystal_arrays import BatchShape, CrystalArrays, crystal_arrays, padded
 from gatgnn_jax.model import LAYERS, Output
 from gatgnn_jax.objective import predicted_values
 from gatgnn_jax.predictions import Predictions, element_warning

@@ -11,8 +11,8 @@ import numpy as np
 from jax.sharding import Mesh
 
 from data_prep.dataset import GraphDataset
-from gatgnn_jax.batches import (
-    BatchPlan,
+from gatgnn_jax.batches import BatchPlan
+from gatgnn_jax.crystal_arrays import (
     BatchShape,
     CrystalArrays,
     CrystalSizes,

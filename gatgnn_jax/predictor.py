@@ -13,13 +13,8 @@ from data_prep.config import GraphConfig
 from data_prep.dataset import pack
 from data_prep.graph import CrystalGraph
 from data_prep.properties import Property
-from gatgnn_jax.batches import (
-    BOND_GRID,
-    BatchShape,
-    crystal_arrays,
-    in_dataset_order,
-    padded,
-)
+from gatgnn_jax.batches import in_dataset_order
+from gatgnn_jax.crystal_arrays import BOND_GRID, BatchShape, crystal_arrays, padded
 from gatgnn_jax.feeds import Feed
 from gatgnn_jax.objective import predicted_values
 from gatgnn_jax.run_directory import ModelState, RunConfig

@@ -17,8 +17,9 @@ from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from data_prep.properties import Property
-from gatgnn_jax.batches import BatchShape, CrystalArrays, gather_batch
+from gatgnn_jax.batches import gather_batch
 from gatgnn_jax.config import TrainConfig
+from gatgnn_jax.crystal_arrays import BatchShape, CrystalArrays
 from gatgnn_jax.objective import Sums, loss_sums
 from gatgnn_jax.transfer import freeze
 

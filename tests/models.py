@@ -15,8 +15,9 @@ from pymatgen.core import Structure
 from data_prep.config import GraphConfig
 from data_prep.dataset import GraphDataset, pack
 from data_prep.graph import build_graph
-from gatgnn_jax.batches import BatchShape, CrystalArrays, crystal_arrays, gather_batch
+from gatgnn_jax.batches import gather_batch
 from gatgnn_jax.config import PUBLISHED_SIZES, GlobalAttention, ModelConfig, ModelName
+from gatgnn_jax.crystal_arrays import BatchShape, CrystalArrays, crystal_arrays
 from gatgnn_jax.layers import AGATLayer
 from gatgnn_jax.model import GATGNN, Output
 from gatgnn_jax.networks import Network, new_network

@@ -16,8 +16,8 @@ from pymatgen.io.cif import CifWriter
 from data_prep.config import GraphConfig
 from data_prep.properties import Property
 from gatgnn_jax import Predictor, explain
-from gatgnn_jax.batches import crystal_arrays
 from gatgnn_jax.config import PRESETS, ModelConfig, TrainConfig
+from gatgnn_jax.crystal_arrays import crystal_arrays
 from gatgnn_jax.explain_page import color_domain
 from gatgnn_jax.explanation import explain as explain_structure
 from gatgnn_jax.run_directory import DataInfo, ModelState, RunConfig

@@ -10,7 +10,8 @@ import pytest
 from data_prep.cache import open_dataset
 from data_prep.config import GraphConfig
 from gatgnn_jax import feeds
-from gatgnn_jax.batches import crystal_arrays, gather_batch
+from gatgnn_jax.batches import gather_batch
+from gatgnn_jax.crystal_arrays import crystal_arrays
 from gatgnn_jax.feeds import ResidentFeed, StreamedFeed
 from gatgnn_jax.train_step import data_mesh
 from tests.commands import TINY, train_run

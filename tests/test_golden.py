@@ -9,8 +9,9 @@ import pytest
 from flax import nnx
 
 from data_prep.properties import Property
-from gatgnn_jax.batches import BatchShape, crystal_arrays, gather_batch
+from gatgnn_jax.batches import gather_batch
 from gatgnn_jax.config import TrainConfig
+from gatgnn_jax.crystal_arrays import BatchShape, crystal_arrays
 from gatgnn_jax.model import GATGNN, Output
 from gatgnn_jax.objective import loss_sums
 from gatgnn_jax.published import from_torch, layout, published_names

@@ -6,7 +6,8 @@ PROGRAM = """
 import jax, jax.numpy as jnp, numpy as np
 from data_prep.config import GraphConfig
 from data_prep.properties import Property
-from gatgnn_jax.batches import BatchPlan, sizes_of
+from gatgnn_jax.batches import BatchPlan
+from gatgnn_jax.crystal_arrays import sizes_of
 from gatgnn_jax.config import TrainConfig
 from gatgnn_jax.train_step import (
     data_mesh, init_state, make_optimizer, make_train_steps, replicate

@@ -95,7 +95,8 @@ import jax, jax.numpy as jnp, numpy as np
 from flax import nnx
 from jax.sharding import Mesh, PartitionSpec
 from data_prep.config import GraphConfig
-from gatgnn_jax.batches import BatchShape, gather_batch
+from gatgnn_jax.batches import gather_batch
+from gatgnn_jax.crystal_arrays import BatchShape
 from gatgnn_jax.graphs import crystal_mask
 from tests.crystals import bundled
 from tests.models import arrays_of, assert_trees_close, dataset_of, small_network
