@@ -33,7 +33,7 @@ from data_prep.errors import UserError
 from data_prep.properties import resolve_property, select_targets
 from gatgnn_jax.cli import run_command, use_device
 from gatgnn_jax.config import PRESETS
-from gatgnn_jax.plots import STYLE
+from gatgnn_jax.plots import STYLE, save
 from gatgnn_jax.run_directory import DataInfo, RunConfig, write_text
 from gatgnn_jax.splits import make_split
 from gatgnn_jax.tables import unit_of
@@ -148,10 +148,7 @@ def write_results(path: Path, settings: Mapping[str, Any], runs: Sequence[Run]) 
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(results, indent=1) + "\n")
     with mpl.rc_context(STYLE):
-        figure = draw(runs, settings["unit"])
-        temporary = path.with_name(f".{path.stem}.png")
-        figure.savefig(temporary, format="png")
-        temporary.replace(path.with_suffix(".png"))
+        save(draw(runs, settings["unit"]), path.with_suffix(".png"))
 
 
 def draw(runs: Sequence[Run], unit: str) -> Figure:

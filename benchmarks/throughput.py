@@ -30,7 +30,7 @@ from rich.table import Table
 from benchmarks.contenders import FULL, NAMES, Crystals, load
 from benchmarks.limits import measure_rates, step_work
 from gatgnn_jax.crystal_arrays import BatchShape
-from gatgnn_jax.plots import STYLE
+from gatgnn_jax.plots import STYLE, save
 from gatgnn_jax.run_directory import write_text
 
 console = Console()
@@ -223,9 +223,7 @@ def draw(results: Sequence[Mapping[str, Any]], path: Path) -> None:
             "   |   ".join(f"{r['crystals']}, {r['layers']} layers" for r in results), fontsize=11
         )
         axes.legend(frameon=False)
-        temporary = path.with_name(f".{path.name}")
-        figure.savefig(temporary, format="png")
-        temporary.replace(path)
+        save(figure, path)
 
 
 def main(options: Options) -> None:

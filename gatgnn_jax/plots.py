@@ -58,7 +58,7 @@ def learning_curve(
             axes.set_ylabel("wrong class" if is_class else _with_unit("mean absolute error", p))
             axes.set_title(_title(p))
             axes.legend()
-        _save(figure, directory / "learning_curve.png")
+        save(figure, directory / "learning_curve.png")
 
 
 def parity(
@@ -78,7 +78,7 @@ def parity(
                 {name: values[:, t] for name, values in predicted.items()},
                 {name: values[:, t] for name, values in target.items()},
             )
-        _save(figure, directory / "parity.png")
+        save(figure, directory / "parity.png")
 
 
 def _scatter(
@@ -143,7 +143,8 @@ def _with_unit(text: str, p: Property) -> str:
     return f"{text} ({unit})" if unit else text
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
+    """Write a picture as PNG, whole or not at all."""
     temporary = path.with_name(f".{path.name}")
     figure.savefig(temporary, format="png")
     temporary.replace(path)

@@ -21,6 +21,7 @@ from benchmarks.paper.studies import FULL_EPOCHS, STUDIES, in_full
 from benchmarks.paper.trainings import Place, Training, train_all
 from data_prep.errors import UserError
 from gatgnn_jax.cli import run_command
+from gatgnn_jax.run_directory import write_text
 
 DOCUMENTS = (Path("docs/reproduction.md"), Path("README.md"))
 """Where the tables stand, between marks of the study's name."""
@@ -120,7 +121,7 @@ def figure(options: Options) -> None:
 
 def publish(options: Options, table: str) -> None:
     """Write a table as a file of its own and into the documents that show it."""
-    results.write_text(options.out / f"{options.name}.md", table)
+    write_text(options.out / f"{options.name}.md", table)
     for document in DOCUMENTS:
         results.put_section(document, options.name, table)
 

@@ -9,7 +9,7 @@ from pymatgen.core import Composition, Element
 from sklearn.ensemble import RandomForestRegressor
 
 from benchmarks.paper.figures import trained
-from benchmarks.paper.studies import table2
+from benchmarks.paper.studies import ELASTIC, table2
 from benchmarks.paper.trainings import Place
 from data_prep.cache import open_dataset
 from data_prep.dataset import GraphDataset
@@ -31,12 +31,12 @@ def features(place: Place, seed: int, jobs: int, folder: Path) -> list[dict[str,
     del folder
     if find_spec("matminer") is None:
         raise UserError('Magpie features need matminer: pip install -e ".[bench]"')
-    runs, models = {}, {}
+    runs = {}
     for training in table2():
         if training.target in MODULI:
             runs[training.target] = RunDirectory.open(trained(place, training, seed, jobs))
     config = runs[MODULI[0]].config()
-    dataset, _ = open_dataset(place.data_dir / "mp_elastic.jsonl.gz", config.graph)
+    dataset, _ = open_dataset(place.data_dir / ELASTIC, config.graph)
     split = runs[MODULI[0]].read_json("split.json")
     rows_of = {name: np.flatnonzero(np.isin(dataset.ids, split[name])) for name in split}
     models = {name: StreamPredictor(*run.load_best()) for name, run in runs.items()}

@@ -16,7 +16,7 @@ from benchmarks.paper.studies import BA_MG_PB, table2, table4
 from benchmarks.paper.trainings import Place, Training, train_all
 from data_prep.errors import UserError
 from gatgnn_jax import Predictor
-from gatgnn_jax.plots import COLORS, STYLE
+from gatgnn_jax.plots import COLORS, STYLE, save
 from gatgnn_jax.run_directory import RunDirectory
 
 PAPER_PREDICTED = {"AGAT": 1.5977, "GI M-1": 1.5024, "GI M-2": 1.5528, "GI M-3": 1.5085,
@@ -172,10 +172,3 @@ def _draw_cell(axes: Axes, structure: Structure, colors: np.ndarray) -> None:
     axes.set(aspect="equal", xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     axes.margins(0.15)
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Write a picture whole or not at all."""
-    temporary = path.with_name(f".{path.name}")
-    figure.savefig(temporary, format="png")
-    temporary.replace(path)
