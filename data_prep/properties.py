@@ -18,7 +18,8 @@ class Property:
     """One target: where its values stand and what is done to them before training.
 
     ``transform`` is ``log10`` (values must be above 0), ``is_zero`` (1 where the value is exactly
-    0, else 0: a metal has no band gap) or ``none``. Classification values are 0 and 1.
+    0, else 0: a metal has no band gap) or ``none``. Classification values are 0 and 1. The network
+    gives a regression's transformed values in units of ``scale`` above ``mean``.
     """
 
     name: str
@@ -26,6 +27,14 @@ class Property:
     unit: str = ""
     transform: Literal["none", "log10", "is_zero"] = "none"
     task: Literal["regression", "classification"] = "regression"
+    mean: float = 0.0
+    scale: float = 1.0
+
+    def is_same_as(self, other: "Property") -> bool:
+        """Whether both are the same quantity, from whatever column and in whatever units."""
+        return all(
+            getattr(self, name) == getattr(other, name) for name in ("name", "transform", "task")
+        )
 
 
 _KNOWN = {
@@ -124,6 +133,20 @@ def select_targets(
         for row in np.flatnonzero(np.isnan(values).all(axis=1))
     }
     return values, reasons
+
+
+def standardized(properties: Sequence[Property], target: np.ndarray) -> tuple[Property, ...]:
+    """The properties with mean and standard deviation of the transformed values `target` [C, T].
+
+    Classifications stay as they are.
+    """
+    result = []
+    for p, values in zip(properties, target.astype(np.float64).T, strict=True):
+        if p.task == "regression":
+            # A constant target has no scale of its own.
+            p = replace(p, mean=float(np.nanmean(values)), scale=float(np.nanstd(values)) or 1.0)
+        result.append(p)
+    return tuple(result)
 
 
 def _why_unusable(wanted: Property, value: float) -> str:

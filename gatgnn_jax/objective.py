@@ -41,8 +41,8 @@ class Sums:
 def loss_sums(prediction: jax.Array, target: jax.Array, properties: Sequence[Property]) -> Sums:
     """Loss and error over a batch; targets that are NaN do not count.
 
-    SmoothL1 with beta 1 (section 2.4) for regression, cross-entropy for classification.
-    `prediction` [G, outputs], `target` [G, T].
+    SmoothL1 with beta 1 (section 2.4), in the units of the network's output, for regression,
+    cross-entropy for classification. `prediction` [G, outputs], `target` [G, T].
     """
     totals = []
     for t, (p, outputs) in enumerate(zip(properties, output_slices(properties), strict=True)):
@@ -55,8 +55,9 @@ def loss_sums(prediction: jax.Array, target: jax.Array, properties: Sequence[Pro
             loss = optax.softmax_cross_entropy_with_integer_labels(output, label)
             error = (output.argmax(-1) != label).astype(jnp.float32)
         else:
-            loss = optax.huber_loss(output[:, 0], value, delta=1.0)
-            error = jnp.abs(output[:, 0] - value)
+            difference = output[:, 0] - (value - p.mean) / p.scale
+            loss = optax.huber_loss(difference, delta=1.0)
+            error = jnp.abs(difference) * p.scale
         totals.append([jnp.where(known, x, 0.0).sum() for x in (loss, error, 1.0)])
     return Sums(*jnp.asarray(totals).T)
 
@@ -69,7 +70,7 @@ def predicted_values(prediction: np.ndarray, properties: Sequence[Property]) -> 
         if p.task == "classification":
             columns.append(expit(output[:, 1] - output[:, 0]))
         else:
-            columns.append(output[:, 0])
+            columns.append(output[:, 0] * p.scale + p.mean)
     return np.stack(columns, axis=1)
 
 

@@ -109,6 +109,10 @@ def to_torch(
     rng = np.random.default_rng(config.train.seed)
     fresh = {n: _fresh(n, t.shape, rng) for n, t in tensors.items() if t.path is None}
     known = fresh | dict(unused) | published_names(tensors, *weights)
+    # Their network gives values as they are.
+    mean, scale = (np.float32(x) for x in (config.properties[0].mean, config.properties[0].scale))
+    known["out.weight"] = known["out.weight"] * scale
+    known["out.bias"] = known["out.bias"] * scale + mean
     return {name: known[name] for name in tensors}
 
 

@@ -17,7 +17,7 @@ from data_prep.cache import open_dataset
 from data_prep.config import GraphConfig
 from data_prep.dataset import GraphDataset
 from data_prep.errors import Skipped, UserError
-from data_prep.properties import Property, resolve_property, select_targets
+from data_prep.properties import Property, resolve_property, select_targets, standardized
 from gatgnn_jax.cli import Device, run_command, use_device
 from gatgnn_jax.config import PRESETS, ModelConfig, PresetName, TrainConfig
 from gatgnn_jax.feeds import Streaming
@@ -32,7 +32,7 @@ from gatgnn_jax.run_directory import (
 )
 from gatgnn_jax.splits import SUBSETS, make_split
 from gatgnn_jax.training import Interrupted, Trainer
-from gatgnn_jax.transfer import trained_run
+from gatgnn_jax.transfer import same_properties, trained_run
 
 
 @dataclass(frozen=True)
@@ -176,6 +176,8 @@ def prepare(options: TrainOptions, resumed: RunConfig | None) -> Prepared:
         for p, known in zip(properties, ~np.isnan(target[subsets[name]]).all(0), strict=True):
             if not known:
                 raise UserError(f"no crystal of {name} has a usable value of {p.name}")
+    if resumed is None and settings.standardize:
+        properties = standardized(properties, target[subsets["train"]])
     info = DataInfo(
         source=None if source is None else str(source.absolute()),
         limit=limit,
@@ -186,7 +188,12 @@ def prepare(options: TrainOptions, resumed: RunConfig | None) -> Prepared:
     if resumed is None and settings.init_from is not None:
         start = Path(settings.init_from).absolute()
         settings = dataclasses.replace(settings, init_from=str(start))
-        trained_run(start, RunConfig(graph, model, settings, properties, info))
+        trained = trained_run(start, RunConfig(graph, model, settings, properties, info)).config()
+        if same_properties(properties, trained.properties):  # its last layer speaks in its units
+            properties = tuple(
+                dataclasses.replace(own, mean=other.mean, scale=other.scale)
+                for own, other in zip(properties, trained.properties, strict=True)
+            )
     config = RunConfig(graph, model, settings, properties, info)
     return Prepared(config, dataset, target, subsets, skipped)
 

@@ -8,6 +8,7 @@ import jax
 import optax
 
 from data_prep.errors import UserError
+from data_prep.properties import Property
 from gatgnn_jax.run_directory import ModelState, RunConfig, RunDirectory
 
 ALIASES = {"agat": "layers", "embed": "embed_"}
@@ -32,6 +33,11 @@ def trained_run(path: Path, config: RunConfig) -> RunDirectory:
     return run
 
 
+def same_properties(own: Sequence[Property], others: Sequence[Property]) -> bool:
+    """Whether two models predict the same, output for output."""
+    return len(own) == len(others) and all(map(Property.is_same_as, own, others))
+
+
 def initial_from(path: Path, config: RunConfig, start: ModelState) -> ModelState:
     """A new model's weights, taken from a trained run.
 
@@ -46,7 +52,7 @@ def initial_from(path: Path, config: RunConfig, start: ModelState) -> ModelState
     """
     trained, _, model = trained_run(path, config).load_best()
     params = model.params
-    if config.properties != trained.properties:
+    if not same_properties(config.properties, trained.properties):
         params = jax.tree_util.tree_map_with_path(
             lambda path, own, taken: own if _part(path) == "out" else taken, start.params, params
         )

@@ -135,11 +135,12 @@ def test_there_and_back_and_there_is_the_identity(converted, tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-def test_a_run_trained_here_predicts_the_same_in_pytorch(tmp_path):
+@pytest.mark.parametrize("option", [[], ["--no-standardize"]])
+def test_a_run_trained_here_predicts_the_same_in_pytorch(tmp_path, option):
     """`reduce` and masked slots are no hindrance where every atom has all its neighbours."""
     run, file = tmp_path / "run", tmp_path / "model.pt"
     small = ["--num-layers", "1", "--neurons", "8", "--epochs", "1", "--limit", "60", "--workers=1"]
-    assert train.main(["--quiet", "--run-dir", str(run), *small]) == 0
+    assert train.main(["--quiet", "--run-dir", str(run), *small, *option]) == 0
     assert main([str(run), "--to-torch", "--out", str(file)]) == 0
     model = TorchGATGNN(layers=1, neurons=8)
     model.load_state_dict(torch.load(file, weights_only=True), strict=True)

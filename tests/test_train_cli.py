@@ -203,6 +203,27 @@ def test_two_properties_with_missing_values(tmp_path):
     assert "log10 needs a value above 0" in skipped.reason[0]
 
 
+def test_standardized_targets_know_no_units(tmp_path):
+    """A target in other units, from another zero, gives the same training in those units."""
+
+    def targets(number, old):
+        value = np.log10(old["bulk_modulus"])
+        return {"strength": value, "temperature": 100 * value + 273}
+
+    source = write_source(tmp_path / "units.jsonl", 60, targets)
+    tables, rows = [], []
+    for name in ("strength", "temperature"):
+        settings = ["--data", source, "--property", name, "--epochs", "2", *TINY]
+        run = train_run(tmp_path / name, *settings)
+        tables.append(pd.read_csv(run / "predictions.csv"))
+        rows.append(pd.read_csv(run / "metrics.csv"))
+    strength, temperature = (table.prediction for table in tables)
+    assert strength.std() > 0.01
+    np.testing.assert_allclose(temperature, 100 * strength + 273, rtol=1e-4)
+    np.testing.assert_allclose(rows[1].train_loss, rows[0].train_loss, rtol=1e-3)
+    np.testing.assert_allclose(rows[1].train_mae, 100 * rows[0].train_mae, rtol=1e-3)
+
+
 def test_plain_lines_without_a_terminal(tmp_path, capsys):
     options = ["--limit", "60", "--epochs", "2", *TINY]
     assert train.main(["--run-dir", str(tmp_path / "run"), *options]) == 0

@@ -43,6 +43,9 @@ def test_weights_start_where_the_trained_ones_ended(run: Path, tmp_path: Path) -
     other = train_run(
         tmp_path / "other", "--init-from", run, "--property", "poisson_ratio", *still, *SHORT
     )
+    # The last layer means what it meant, whatever units this run would have chosen.
+    start, tuned = (RunDirectory.open(path).config().properties for path in (run, same))
+    assert start == tuned
     before = weights(run)
     for part, values in weights(same).items():
         for x, y in zip(values, before[part], strict=True):
