@@ -9,6 +9,7 @@ from benchmarks.contenders import Contender
 from data_prep.dataset import GraphDataset
 from data_prep.properties import Property
 from gatgnn_jax.batches import BatchPlan
+from gatgnn_jax.compiler_memory import release_after_compiling
 from gatgnn_jax.config import ModelConfig, TrainConfig
 from gatgnn_jax.crystal_arrays import crystal_arrays, sizes_of
 from gatgnn_jax.model import GATGNN
@@ -26,6 +27,7 @@ def jax_contender(
     dataset: GraphDataset, target: np.ndarray, layers: int, batch_size: int, batch: np.ndarray
 ) -> Contender:
     """Our version on a dataset with targets [C]; `batch` are the crystals of a step."""
+    release_after_compiling()
     data = crystal_arrays(dataset, target[:, None])
     everything = np.arange(len(dataset))
     mesh = data_mesh(jax.devices()[:1])

@@ -11,6 +11,7 @@ import jax
 import jaxlib.version
 
 from data_prep.errors import UserError
+from gatgnn_jax.compiler_memory import release_after_compiling
 
 Device = Literal["auto", "cpu", "gpu"]
 
@@ -33,6 +34,7 @@ def use_device(device: Device) -> None:
         home = os.environ.get("GATGNN_CACHE") or Path.home() / ".cache" / "gatgnn_jax"
         jax.config.update("jax_compilation_cache_dir", str(Path(home) / "programs"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    release_after_compiling()
     try:
         platform = jax.devices()[0].platform
     except RuntimeError:

@@ -19,20 +19,13 @@ DENSE_SHARE = 0.8
 """Edges are laid out as K slots a node where at least this share of the slots is used."""
 
 
-class Rows(NamedTuple):
-    """How many rows of something each crystal has, and where they start: int32 [C] each."""
-
-    count: Array
-    start: Array
-
-
 class CrystalArrays(NamedTuple):
     """C crystals with N nodes, E edges, B bonds and A atoms; indices count within the crystal."""
 
-    node: Rows
-    edge: Rows
-    bond: Rows
-    atom: Rows
+    num_rows: Array
+    """int32 [C, 4]: the nodes, edges, bonds and atoms of each crystal"""
+    first_row: Array
+    """int32 [C, 4]: the first of each"""
     atomic_number: Array
     """uint8 [N]"""
     multiplicity: Array
@@ -95,12 +88,12 @@ def crystal_arrays(
     edge_crystal = np.repeat(crystal, per_node)
     local = np.arange(len(crystal)) - dataset.node_offset[:-1][crystal]
     distance = np.asarray(dataset.edge_distance)[keep]
-    bond_rows, bond_distance, edge_bond = _bonds(edge_crystal, distance, len(dataset))
+    n_edge = np.bincount(crystal, per_node, len(dataset))
+    n_bond, bond_distance, edge_bond = _bonds(edge_crystal, distance, len(dataset))
+    num_rows = np.stack([dataset.n_node, n_edge, n_bond, dataset.n_atom], axis=1).astype(np.int32)
     return CrystalArrays(
-        node=_rows(dataset.n_node),
-        edge=_rows(np.bincount(crystal, per_node, len(dataset))),
-        bond=bond_rows,
-        atom=_rows(dataset.n_atom),
+        num_rows=num_rows,
+        first_row=(np.cumsum(num_rows, axis=0) - num_rows).astype(np.int32),
         atomic_number=np.asarray(dataset.node_atomic_number),
         multiplicity=np.asarray(dataset.node_multiplicity),
         # Unused slots name their own node, not all the same one: the gradient of a look-up is a
@@ -123,31 +116,24 @@ def is_dense(dataset: GraphDataset) -> bool:
 
 def sizes_of(data: CrystalArrays) -> CrystalSizes:
     """How many rows each crystal has."""
-    node, edge, bond, atom = (
-        np.asarray(rows.count) for rows in (data.node, data.edge, data.bond, data.atom)
-    )
     slots = None if data.receiver is not None else len(data.sender) // len(data.atomic_number)
+    node, edge, bond, atom = np.asarray(data.num_rows).T
     return CrystalSizes(node, edge, bond, atom, slots)
-
-
-def _rows(count: np.ndarray) -> Rows:
-    count = np.asarray(count, np.int32)
-    return Rows(count, (np.cumsum(count) - count).astype(np.int32))
 
 
 def _bonds(
     crystal: np.ndarray, distance: np.ndarray, num_crystals: int
-) -> tuple[Rows, np.ndarray, np.ndarray]:
-    """The different distances of each crystal, and for each edge [E] which it has."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """How many different distances crystals have [C], these [B], and which each edge has [E]."""
     order = np.lexsort((distance, crystal))
     crystal, distance = crystal[order], distance[order]
     cell = np.rint(distance.astype(np.float64) / BOND_GRID)
     is_new = np.ones(len(order), bool)
     is_new[1:] = (np.diff(crystal) != 0) | (np.diff(cell) != 0)
-    rows = _rows(np.bincount(crystal[is_new], minlength=num_crystals))
+    n_bond = np.bincount(crystal[is_new], minlength=num_crystals)
     edge_bond = np.empty(len(order), np.int32)
-    edge_bond[order] = np.cumsum(is_new) - 1 - rows.start[crystal]
-    return rows, distance[is_new], edge_bond
+    edge_bond[order] = np.cumsum(is_new) - 1 - (np.cumsum(n_bond) - n_bond)[crystal]
+    return n_bond, distance[is_new], edge_bond
 
 
 def padded(data: CrystalArrays, shape: BatchShape) -> CrystalArrays:
@@ -158,14 +144,9 @@ def padded(data: CrystalArrays, shape: BatchShape) -> CrystalArrays:
         filled[: len(values)] = values
         return filled
 
-    def fill_rows(rows: Rows) -> Rows:
-        return Rows(*(fill(numbers, shape.crystals) for numbers in rows))
-
     return CrystalArrays(
-        node=fill_rows(data.node),
-        edge=fill_rows(data.edge),
-        bond=fill_rows(data.bond),
-        atom=fill_rows(data.atom),
+        num_rows=fill(data.num_rows, shape.crystals),
+        first_row=fill(data.first_row, shape.crystals),
         atomic_number=fill(data.atomic_number, shape.nodes),
         multiplicity=fill(data.multiplicity, shape.nodes),
         sender=fill(data.sender, shape.edges),

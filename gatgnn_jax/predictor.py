@@ -91,10 +91,7 @@ class StreamPredictor:
         data = crystal_arrays(
             pack(graphs, ids, {}, self.graph), np.zeros((len(graphs), 1)), dense=False
         )
-        size = BatchShape(
-            len(graphs),
-            *(int(rows.count.sum()) for rows in (data.node, data.edge, data.bond, data.atom)),
-        )
+        size = BatchShape(len(graphs), *map(int, data.num_rows.sum(0)))
         shape = next(s for s in map(self._shape, count()) if _fits(size, s))
         if shape not in self.programs:
             self.programs[shape] = make_predict(self.graphdef, shape, self.mesh)

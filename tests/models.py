@@ -47,10 +47,7 @@ def batch_of(
 ) -> jraph.GraphsTuple:
     """Crystals in that order, padded by `extra` crystals, nodes, edges, bonds and atoms each."""
     rows = np.arange(len(data.target)) if crystals is None else np.array(crystals)
-    nodes, edges, bonds, atoms = (
-        int(rows_of.count[rows].sum()) + extra
-        for rows_of in (data.node, data.edge, data.bond, data.atom)
-    )
+    nodes, edges, bonds, atoms = (int(n) + extra for n in data.num_rows[rows].sum(0))
     if data.receiver is None:
         edges = nodes * (len(data.sender) // len(data.atomic_number))
     shape = BatchShape(len(rows) + extra - 1, nodes, edges, bonds, atoms)

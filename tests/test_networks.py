@@ -72,7 +72,7 @@ def test_outputs_are_those_of_the_full_graph(name, crystals):
     for a, b in zip(actual[:3], expected[:3], strict=True):
         size = num_atoms if a.ndim == 1 else count
         np.testing.assert_allclose(a[:size], b[:size], rtol=1e-4, atol=1e-5)
-    crystal = np.repeat(np.arange(count), full.atom.count)
+    crystal = np.repeat(np.arange(count), full.num_rows[:, 3])
     total = np.bincount(crystal, expected.atom_attention[:num_atoms])
     np.testing.assert_allclose(total, 1, rtol=1e-5)
 
@@ -104,8 +104,7 @@ from tests.models import arrays_of, assert_trees_close, dataset_of, small_networ
 structures = [s for _, s in bundled(200)]
 data = arrays_of(dataset_of(structures, GraphConfig()))
 count = len(structures)
-kinds = (data.node, data.edge, data.bond, data.atom)
-shape = BatchShape(count, *(int(rows.count.sum()) + 1 for rows in kinds))
+shape = BatchShape(count, *(int(n) + 1 for n in data.num_rows.sum(0)))
 numbers = np.arange(count, dtype=np.int32)
 batches = [  # two crystals, the others, all
     gather_batch(data, jnp.asarray(np.where(chosen, numbers, -1)), shape)
