@@ -106,6 +106,8 @@ class TrainConfig:
         weight_decay: AdamW's, on every parameter.
         standardize: let the network give regression targets in standard deviations from the mean of
             the training crystals; the loss counts in these units.
+        averaging: how much of the moving average of the weights a step keeps (0.99: it spans about
+            the last 100 steps); predictions are made with the average. 0: none is kept.
         patience: epochs without a better validation error after which training stops.
         seed: of the initial weights, the batches, and random clusters.
         init_from: a trained run whose weights to start from; the last layer starts anew if it
@@ -120,6 +122,7 @@ class TrainConfig:
     decay: float = 0.1
     weight_decay: float = 0.1
     standardize: bool = True
+    averaging: float = 0.0
     patience: int = 150
     seed: int = 0
     init_from: str | None = None
@@ -133,6 +136,8 @@ class TrainConfig:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be above 0")
         if self.weight_decay < 0:
             raise ValueError(f"weight_decay is {self.weight_decay}: it must be 0 or more")
+        if not 0 <= self.averaging < 1:
+            raise ValueError(f"averaging is {self.averaging}: it must be 0 or more, and below 1")
         rising = all(a < b for a, b in zip((0.0, *self.milestones), self.milestones, strict=False))
         if not rising:
             raise ValueError(

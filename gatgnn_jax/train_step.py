@@ -39,6 +39,13 @@ class TrainState(NamedTuple):
     opt_state: optax.OptState
     step: jax.Array
     """int32 scalar: updates made so far"""
+    average: tuple[ModelState, ModelState] | None = None
+    """moving average of parameters and statistics, if there is one"""
+
+    @property
+    def model(self) -> tuple[ModelState, ModelState]:
+        """Parameters and statistics to predict with."""
+        return (self.params, self.stats) if self.average is None else self.average
 
 
 def data_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
@@ -61,12 +68,14 @@ def make_optimizer(config: TrainConfig, steps_per_epoch: int) -> optax.GradientT
 
 
 def init_state(
-    model: nnx.Module, optimizer: optax.GradientTransformation
+    model: nnx.Module, optimizer: optax.GradientTransformation, averaged: bool = False
 ) -> tuple[nnx.GraphDef, TrainState]:
     """The model's structure, and the state training starts from."""
     graphdef, *states = nnx.split(model, nnx.Param, nnx.BatchStat)
     params, stats = states
-    return graphdef, TrainState(params, stats, optimizer.init(params), jnp.zeros((), jnp.int32))
+    average = jax.tree.map(jnp.copy, (params, stats)) if averaged else None
+    step = jnp.zeros((), jnp.int32)
+    return graphdef, TrainState(params, stats, optimizer.init(params), step, average)
 
 
 def train_step(
@@ -79,6 +88,7 @@ def train_step(
     optimizer: optax.GradientTransformation,
     properties: Sequence[Property],
     shape: BatchShape,
+    averaging: float = 0.0,
 ) -> tuple[TrainState, Sums]:
     """One AdamW step on this device's share of a batch.
 
@@ -91,6 +101,7 @@ def train_step(
         optimizer: its update.
         properties: what the targets are.
         shape: fixed sizes of the batch on one device.
+        averaging: how much of `state.average` a step keeps, if there is one.
 
     Returns:
         The state after the step, and the batch's sums over all devices.
@@ -108,7 +119,12 @@ def train_step(
     grads, (stats, sums) = jax.grad(loss_of, has_aux=True)(state.params)
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
-    return TrainState(params, stats, opt_state, state.step + 1), sums
+    average = state.average
+    if average is not None:
+        # The first steps weigh all steps so far alike: the initial weights are nothing to keep.
+        keep = jnp.minimum(averaging, state.step / (state.step + 1))
+        average = optax.incremental_update((params, stats), average, 1 - keep)
+    return TrainState(params, stats, opt_state, state.step + 1, average), sums
 
 
 def make_train_steps(
@@ -117,6 +133,7 @@ def make_train_steps(
     properties: Sequence[Property],
     shape: BatchShape,
     mesh: Mesh,
+    averaging: float = 0.0,
 ) -> Callable[..., tuple[TrainState, Sums]]:
     """Compiled `(state, data, batches, key) → (state, sums)` over many steps.
 
@@ -124,7 +141,12 @@ def make_train_steps(
     state's buffers are reused: do not touch the state that was passed in.
     """
     step = partial(
-        train_step, graphdef=graphdef, optimizer=optimizer, properties=properties, shape=shape
+        train_step,
+        graphdef=graphdef,
+        optimizer=optimizer,
+        properties=properties,
+        shape=shape,
+        averaging=averaging,
     )
 
     def steps(state: TrainState, data: CrystalArrays, batches: jax.Array, key: jax.Array) -> Any:

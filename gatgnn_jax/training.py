@@ -89,12 +89,13 @@ class Trainer:
         )
         parts, steps, _ = self.feed.plan.deal(subsets["train"]).shape
         optimizer = make_optimizer(config.train, parts * steps)
-        graphdef, state = init_state(config.new_model(), optimizer)
+        averaging = config.train.averaging
+        graphdef, state = init_state(config.new_model(), optimizer, averaging > 0)
         self.state: TrainState = replicate(state, self.mesh)
         self.best = _copy(self.state)
         self.progress = Progress()
         self.train_steps = make_train_steps(
-            graphdef, optimizer, config.properties, self.feed.plan.shape, self.mesh
+            graphdef, optimizer, config.properties, self.feed.plan.shape, self.mesh, averaging
         )
         self.predict = DatasetPredictor(graphdef, self.feed, config.properties, self.mesh)
 
@@ -120,6 +121,9 @@ class Trainer:
         own = ModelState(self.state.params, self.state.stats)
         params, stats = replicate(initial_from(path, self.config, own), self.mesh)
         self.state = self.state._replace(params=params, stats=stats)
+        if self.state.average is not None:
+            average = jax.tree.map(jnp.copy, (params, stats))
+            self.state = self.state._replace(average=average)
         self.best = _copy(self.state)
 
     def restore(self, run: RunDirectory) -> bool:
@@ -170,7 +174,7 @@ class Trainer:
         seconds = time.perf_counter() - started
 
         val = self.subsets["val"]
-        predicted = self.predict(ModelState(self.state.params, self.state.stats), val)[val]
+        predicted = self.predict(ModelState(*self.state.model), val)[val]
         if not (np.isfinite(sums.loss).all() and np.isfinite(predicted).all()):
             raise UserError(
                 f"the loss is no longer a number in epoch {epoch + 1}: train again with a lower "
@@ -220,7 +224,7 @@ class Trainer:
 
 def _copy(state: TrainState) -> ModelState:
     """The model's part of the state, in buffers of its own: the step reuses the state's."""
-    return ModelState(*jax.tree.map(jnp.copy, (state.params, state.stats)))
+    return ModelState(*jax.tree.map(jnp.copy, state.model))
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:

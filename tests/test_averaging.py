@@ -1,0 +1,84 @@
+"""The moving average of the weights, against one taken by hand."""
+
+from typing import Any
+
+import jax
+import numpy as np
+import pandas as pd
+import pytest
+
+from data_prep.config import GraphConfig
+from data_prep.properties import Property
+from gatgnn_jax import train
+from gatgnn_jax.config import TrainConfig
+from gatgnn_jax.feeds import ResidentFeed
+from gatgnn_jax.run_directory import RunDirectory
+from gatgnn_jax.train_step import (
+    TrainState,
+    data_mesh,
+    init_state,
+    make_optimizer,
+    make_train_steps,
+    replicate,
+)
+from tests.commands import SMALL, error_of, train_run
+from tests.crystals import bundled
+from tests.models import arrays_of, assert_trees_close, dataset_of, small_model
+
+STEPS = 8
+
+
+def states_of(averaging: float) -> list[TrainState]:
+    """The states after each of some steps."""
+    structures = [structure for _, structure in bundled(20)]
+    data = arrays_of(dataset_of(structures, GraphConfig()))
+    everything, mesh = np.arange(20), data_mesh(jax.devices()[:1])
+    feed = ResidentFeed(data, {"train": everything}, 20, mesh)
+    [(crystals, batches)] = feed(feed.plan.deal(everything))
+    optimizer = make_optimizer(TrainConfig(learning_rate=0.01), 1)
+    graphdef, state = init_state(small_model(GraphConfig()), optimizer, averaging > 0)
+    properties = (Property("x", "x"),)
+    steps = make_train_steps(graphdef, optimizer, properties, feed.plan.shape, mesh, averaging)
+    state, states = replicate(state, mesh), []
+    for _ in range(STEPS):
+        state, _ = steps(state, crystals, batches, jax.random.key(0))
+        states.append(jax.device_get(state))
+    return states
+
+
+def test_average_is_that_of_the_states() -> None:
+    """Every state so far counts alike at first, then as many as the decay lets it remember."""
+    plain, averaged = states_of(0), states_of(0.75)
+    assert plain[-1].average is None
+    assert plain[-1].model == (plain[-1].params, plain[-1].stats)
+    expected: Any = None
+    for number, (state, other) in enumerate(zip(plain, averaged, strict=True)):
+        assert_trees_close(other.params, state.params, 1e-5)
+        own = (state.params, state.stats)
+        if number < 4:  # the mean of all
+            shares = [1 / (number + 1)] * (number + 1)
+            parts = [(s.params, s.stats) for s in plain[: number + 1]]
+            expected = jax.tree.map(
+                lambda *xs, w=shares: sum(a * x for a, x in zip(w, xs, strict=True)), *parts
+            )
+        else:
+            expected = jax.tree.map(lambda a, x: 0.75 * a + 0.25 * x, expected, own)
+        assert_trees_close(other.model, expected, 1e-4)
+
+
+def test_a_run_predicts_with_its_average(tmp_path, cache) -> None:
+    """What is kept for prediction is the average, and the training goes as without it."""
+    options = ["--limit", "60", "--epochs", "2", *SMALL]
+    plain = train_run(tmp_path / "plain", *options)
+    averaged = train_run(tmp_path / "averaged", "--averaging", "0.99", *options)
+    weights = [RunDirectory.open(run).load_best()[2].params for run in (plain, averaged)]
+    differences = [np.abs(a - b).max() for a, b in zip(*map(jax.tree.leaves, weights), strict=True)]
+    assert max(differences) > 1e-3
+    losses = [pd.read_csv(run / "metrics.csv").train_loss for run in (plain, averaged)]
+    np.testing.assert_allclose(*losses, rtol=1e-5)  # the training itself is the same
+
+
+@pytest.mark.parametrize("value", ["1", "-0.1"])
+def test_out_of_range_is_refused(value: str, tmp_path, capsys) -> None:
+    arguments = ["--averaging", value, "--run-dir", tmp_path / "run"]
+    assert "averaging is" in error_of(train.main, arguments, capsys)
