@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from rich.console import Console
@@ -92,7 +93,18 @@ def _cache_directory(chosen: Path | None) -> Path:
 def _key(path: Path, config: GraphConfig, limit: int | None) -> str:
     """A name that changes with the source's content, the settings and the format."""
     settings = json.dumps([FORMAT_VERSION, config.to_dict(), limit])
-    digest = hashlib.sha256(settings.encode())
+    return fingerprint(settings, [path])[:32]
+
+
+def fingerprint(text: str, paths: Iterable[Path]) -> str:
+    """A name that changes with a text and with what files and folders hold; hexadecimal."""
+    digest = hashlib.sha256(text.encode())
+    for path in paths:
+        _digest_path(digest, path)
+    return digest.hexdigest()
+
+
+def _digest_path(digest: "hashlib._Hash", path: Path) -> None:
     if path.is_dir():
         # Reading 40,000 files takes longer than a second; names, sizes and times tell as well.
         for file in sorted(path.iterdir()):
@@ -101,4 +113,3 @@ def _key(path: Path, config: GraphConfig, limit: int | None) -> str:
     elif path.exists():
         with path.open("rb") as content:
             digest.update(hashlib.file_digest(content, "sha256").digest())
-    return digest.hexdigest()[:32]

@@ -48,7 +48,8 @@ class Predictor:
         """The best model of a run; compiled programs are kept in the cache of the commands.
 
         Args:
-            run: the run directory of a trained model.
+            run: the run directory of a trained model, or the name of a ready-made one
+                (bulk_modulus, shear_modulus, poisson_ratio).
             device: what to run on. If JAX has been used before, it stays on its device.
             batch_size: crystals to predict at once, at most; lower it if the memory does not
                 suffice.

@@ -26,7 +26,14 @@ from gatgnn_jax.cli import Device, output_folder, run_command, use_device
 from gatgnn_jax.feeds import make_feed
 from gatgnn_jax.objective import metrics
 from gatgnn_jax.predictor import DatasetPredictor
-from gatgnn_jax.run_directory import ModelState, RunConfig, RunDirectory, to_json, write_text
+from gatgnn_jax.run_directory import (
+    PRETRAINED,
+    ModelState,
+    RunConfig,
+    RunDirectory,
+    to_json,
+    write_text,
+)
 from gatgnn_jax.splits import SUBSETS
 from gatgnn_jax.tables import subset_table, to_csv, unit_of
 from gatgnn_jax.train_step import data_mesh, replicate
@@ -42,14 +49,14 @@ class EvaluateOptions:
     """Metrics and predictions of a trained model."""
 
     run: tyro.conf.Positional[Path]
-    """The run directory of a trained model."""
+    """The run directory of a trained model, or the name of a ready-made one."""
     data: Path | None = None
     """Other crystals with the same property: a dataset directory, or a source as for training.
     Default: those the run was trained with."""
     subset: Literal["train", "val", "test", "all"] | None = None
     """Which crystals, by the run's split. Default: test; all for other data."""
     out: Path | None = None
-    """The folder to write to. Default: one within the run."""
+    """The folder to write to. Default: one within the run; for a ready-made model, here."""
     device: Device = "auto"
     """What to run on."""
     workers: int | None = None
@@ -82,7 +89,8 @@ def main(arguments: list[str]) -> int:
         subset = options.subset or "all"
         name = f"{options.data.name.partition('.')[0]}-{subset}"
         crystals = other_crystals(run, config, options.data, subset, options)
-    folder = output_folder(options.out or run.path / f"evaluation-{name}")
+    place = Path() if run.path.parent == PRETRAINED else run.path
+    folder = output_folder(options.out or place / f"evaluation-{name}")
 
     # All subsets are planned for, as in training: the same batches give the same predictions.
     mesh = data_mesh()
@@ -151,6 +159,8 @@ def other_crystals(
 ) -> Evaluated:
     """Crystals of other data: all with a value, or those that a subset of the run names.
 
+    A ready-made model is not scored on crystals it has seen, by their ids.
+
     Raises:
         UserError: data that cannot be used, of other graph settings, or without the property.
     """
@@ -159,6 +169,8 @@ def other_crystals(
     )
     properties = [resolve_property(p.name, dataset.columns) for p in config.properties]
     target, reasons = select_targets(dataset.columns, properties)
+    for row in np.flatnonzero(np.isin(dataset.ids, run.seen_ids())):
+        reasons[int(row)] = f"{run.path.name} was trained or selected with it"
     rows = np.setdiff1d(np.arange(len(dataset)), list(reasons))
     if subset != "all":
         named = run.read_json("split.json")[subset]
@@ -166,7 +178,8 @@ def other_crystals(
     if len(rows) == 0:
         names = " or ".join(p.name for p in properties)
         which = "" if subset == "all" else f" of the subset {subset}"
-        raise UserError(f"{data} has no crystal{which} with a usable value of {names}")
+        new = " that the model has not seen in training" if run.seen_ids() else ""
+        raise UserError(f"{data} has no crystal{which} with a usable value of {names}{new}")
     return Evaluated(dataset, target, {subset: rows}, skipped + skipped_rows(dataset, reasons))
 
 

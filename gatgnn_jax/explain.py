@@ -18,7 +18,7 @@ from data_prep.sources import open_structures, read_item
 from gatgnn_jax.api import Predictor
 from gatgnn_jax.cli import Device, output_folder, run_command, use_device
 from gatgnn_jax.explain_page import ExplainedCrystal, View, explain_page
-from gatgnn_jax.run_directory import RunDirectory, write_text
+from gatgnn_jax.run_directory import RunDirectory, find_run, write_text
 from gatgnn_jax.tables import to_csv
 
 MAX_VIEWS = 100
@@ -30,8 +30,8 @@ class ExplainOptions:
     """Show what a model attends to in crystals: attention.csv and explain.html."""
 
     paths: tyro.conf.Positional[tuple[Path, ...]]
-    """Run directories of trained models, one or several to compare, and crystals: CIF or POSCAR
-    files (.gz too), folders of them, JSON lines or JSON of structures."""
+    """Run directories of trained models or names of ready-made ones, one or several to compare, and
+    crystals: CIF or POSCAR files (.gz too), folders of them, JSON lines or JSON of structures."""
     out: Path = Path("explanation")
     """The folder to write to."""
     device: Device = "auto"
@@ -89,7 +89,7 @@ def runs_and_files(paths: tuple[Path, ...]) -> tuple[dict[str, Path], list[Path]
     Raises:
         UserError: one of the two is missing.
     """
-    runs = [path for path in paths if (path / "config.json").is_file()]
+    runs = [path for path in paths if find_run(path) is not None]
     files = [path for path in paths if path not in runs]
     if not runs:
         where = paths[0] if paths else Path("RUN")

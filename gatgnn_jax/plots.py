@@ -1,4 +1,4 @@
-"""Pictures of a run: learning curve and parity plot (Figure 4 of the paper)."""
+"""Pictures: learning curve and parity plot (Figure 4 of the paper), a map of crystals."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -79,6 +79,21 @@ def parity(
                 {name: values[:, t] for name, values in target.items()},
             )
         save(figure, directory / "parity.png")
+
+
+def crystal_map(
+    points: np.ndarray, axis_names: tuple[str, str], values: np.ndarray, p: Property, path: Path
+) -> None:
+    """A picture of crystals in a plane [C, 2], coloured by a property's values [C]."""
+    with mpl.rc_context(STYLE):
+        figure, (axes,) = _panels(1, (6.4, 5.2))
+        shown = axes.scatter(
+            points[:, 0], points[:, 1], c=values, s=14, cmap="viridis", linewidths=0, alpha=0.85
+        )
+        axes.set(xlabel=axis_names[0], ylabel=axis_names[1], title=f"{len(points):,} crystals")
+        what = f"probability of {_title(p)}" if p.task == "classification" else _title(p)
+        figure.colorbar(shown, label=f"predicted {_with_unit(what, p)}")
+        save(figure, path)
 
 
 def _scatter(

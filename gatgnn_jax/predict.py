@@ -3,12 +3,14 @@
 The table has a row for each crystal: `id`, the columns of `gatgnn_jax.tables`, and `warning`, which
 says if the model has seen an element of the crystal rarely or never, or if the id came before.
 Crystals that could not be predicted stand in `skipped.csv` beside it, with the reason. Rows are
-appended to `NAME.part` as they come, which gets its name at the end.
+appended to `NAME.part` as they come, which gets its name at the end. After a kill the same command
+goes on where it was.
 """
 
+import itertools
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,16 +18,18 @@ import tyro
 from rich.console import Console
 
 from data_prep.build import skipped_table
+from data_prep.cache import fingerprint
 from data_prep.errors import BadCrystal, Skipped, UserError
 from data_prep.featurize import Featurized, featurize
 from data_prep.graph import CrystalGraph
 from data_prep.progress import track
 from data_prep.sources import open_structures
 from gatgnn_jax.cli import Device, output_folder, run_command, use_device
+from gatgnn_jax.growing_table import GrowingTable, Progress
 from gatgnn_jax.predictions import element_warning
 from gatgnn_jax.predictor import StreamPredictor
 from gatgnn_jax.run_directory import RunDirectory, write_text
-from gatgnn_jax.tables import prediction_columns, to_csv
+from gatgnn_jax.tables import prediction_columns
 
 
 @dataclass(frozen=True)
@@ -33,9 +37,11 @@ class PredictOptions:
     """Predict properties of crystals with a trained model; CSV of one row a crystal."""
 
     run: tyro.conf.Positional[Path]
-    """The run directory of a trained model."""
+    """The run directory of a trained model, or a ready-made one: bulk_modulus, shear_modulus,
+    poisson_ratio."""
     files: tyro.conf.Positional[tuple[Path, ...]]
-    """CIF or POSCAR files (.gz too), folders of them, JSON lines or JSON of structures."""
+    """CIF or POSCAR files (.gz too), folders of them, JSON lines or JSON of structures; - for a
+    list of such paths on standard input."""
     out: Path = Path("predictions.csv")
     """The table to write; crystals left out go to skipped.csv beside it."""
     batch_size: int = 512
@@ -51,6 +57,8 @@ class PredictOptions:
 class Named(NamedTuple):
     """A crystal on its way to the table."""
 
+    position: int
+    """among the crystals of the source"""
     id: str
     warning: str
 
@@ -60,83 +68,121 @@ def main(arguments: list[str]) -> int:
     options = tyro.cli(PredictOptions, prog="python -m gatgnn_jax.predict", args=arguments)
     if options.batch_size < 1:
         raise UserError(f"--batch-size is {options.batch_size}: give 1 or more")
-    if not options.files:
-        raise UserError("nothing to predict: name structure files or folders after the run")
+    files = named_files(options.files)
     if options.out.is_dir():
         raise UserError(f"--out: {options.out} is a directory; give the name of a file")
     use_device(options.device)
     run = RunDirectory.open(options.run)
     report = output_folder(options.out.parent) / "skipped.csv"
-    source = open_structures(options.files)
+    source = open_structures(files)
     config, graphdef, model = run.load_best()
     predictor = StreamPredictor(config, graphdef, model, options.batch_size)
+    console = Console(quiet=options.quiet, highlight=False, soft_wrap=True)
 
+    key = fingerprint(config.to_json(), [run.path / "checkpoints" / "best", *files])
+    table = GrowingTable(options.out, key)
+    before = table.restore()
+    if before.done:
+        console.print(f"going on after {before.done:,} crystals, which are in {table.part}")
+    items = itertools.islice(source.items(), before.done, None)
     results = track(
-        featurize(source.items(), config.graph, options.workers),
-        source.count,
+        featurize(items, config.graph, options.workers),
+        source.count - before.done,
         "Predicting",
         options.quiet,
     )
-    skipped: list[Skipped] = []
-    crystals = good_crystals(results, config.data.element_counts, skipped)
-    rows, warnings = write_predictions(predictor, crystals, options.out)
+    left_out: dict[int, Skipped] = {}
+    crystals = good_crystals(
+        results, config.data.element_counts, left_out, before.done, table.ids()
+    )
+    try:
+        after = write_predictions(predictor, crystals, table, before, left_out)
+    except KeyboardInterrupt:
+        console.print("stopped: the same command goes on where it was")
+        raise
 
     report.unlink(missing_ok=True)  # of an earlier prediction
-    if skipped:
-        write_text(report, skipped_table(skipped))
-    if not rows:
+    if after.skipped:
+        write_text(report, skipped_table(after.skipped))
+    if not after.rows:
+        first = after.skipped[0]
         raise UserError(
-            f"none of {len(skipped)} crystals could be predicted: see {report}\n"
-            f"the first is {skipped[0].id}: {skipped[0].reason}"
+            f"none of {len(after.skipped)} crystals could be predicted: see {report}\n"
+            f"the first is {first.id}: {first.reason}"
         )
-    console = Console(quiet=options.quiet, highlight=False, soft_wrap=True)
-    with_warning = f", {warnings:,} of them with a warning" if warnings else ""
-    console.print(f"{rows:,} crystals predicted{with_warning}: see {options.out}")
-    if skipped:
-        console.print(f"{len(skipped):,} left out: see {report}")
+    table.finish()
+    with_warning = f", {after.warnings:,} of them with a warning" if after.warnings else ""
+    console.print(f"{after.rows:,} crystals predicted{with_warning}: see {options.out}")
+    if after.skipped:
+        console.print(f"{len(after.skipped):,} left out: see {report}")
     return 0
 
 
+def named_files(paths: Sequence[Path]) -> list[Path]:
+    """The paths, with those that standard input lists, one a line, in the place of `-`.
+
+    Raises:
+        UserError: there are none.
+    """
+    files: list[Path] = []
+    for path in paths:
+        lines = map(str.strip, sys.stdin) if str(path) == "-" else [str(path)]
+        files += [Path(line) for line in lines if line]
+    if not files:
+        raise UserError("nothing to predict: name structure files or folders after the run")
+    return files
+
+
 def good_crystals(
-    results: Iterable[Featurized], element_counts: Mapping[str, int], skipped: list[Skipped]
+    results: Iterable[Featurized],
+    element_counts: Mapping[str, int],
+    left_out: dict[int, Skipped],
+    first: int = 0,
+    seen: Collection[str] = (),
 ) -> Iterator[tuple[Named, CrystalGraph]]:
-    """The crystals that can be predicted; the others are added to `skipped`."""
-    seen: set[str] = set()
-    for record, graph in results:
+    """The crystals that can be predicted; the others are added to `left_out`, by position.
+
+    `first` is the position of the first of `results`, and `seen` the ids that came before it.
+    """
+    known = set(seen)
+    for position, (record, graph) in enumerate(results, first):
         if isinstance(graph, BadCrystal):
-            skipped.append(Skipped(record.id, graph.reason))
+            left_out[position] = Skipped(record.id, graph.reason)
             continue
         remarks = [element_warning(graph, element_counts)]
-        if record.id in seen:
+        if record.id in known:
             remarks.append("another crystal of this id came before")
-        seen.add(record.id)
-        yield Named(record.id, "; ".join(filter(None, remarks))), graph
+        known.add(record.id)
+        yield Named(position, record.id, "; ".join(filter(None, remarks))), graph
 
 
 def write_predictions(
-    predictor: StreamPredictor, crystals: Iterable[tuple[Named, CrystalGraph]], out: Path
-) -> tuple[int, int]:
-    """Predict crystals and write the table as they come, unless there are none.
+    predictor: StreamPredictor,
+    crystals: Iterable[tuple[Named, CrystalGraph]],
+    table: GrowingTable,
+    progress: Progress,
+    left_out: Mapping[int, Skipped],
+) -> Progress:
+    """Predict crystals and write them to the table as they come, with what was `left_out`.
 
     Returns:
-        How many rows it has, and how many of them with a warning.
+        How far the table has come, from `progress` before.
     """
-    unfinished = out.with_name(f"{out.name}.part")
-    rows = warnings = 0
-    with unfinished.open("w", encoding="utf-8") as file:
-        for named, predicted in predictor.stream(crystals):
-            table = prediction_columns(predictor.properties, predicted.values)
-            table.insert(0, "id", [crystal.id for crystal in named])
-            table["warning"] = [crystal.warning for crystal in named]
-            file.write(to_csv(table, header=rows == 0))
-            file.flush()
-            rows += len(named)
-            warnings += sum(crystal.warning != "" for crystal in named)
-    if rows:
-        unfinished.replace(out)
-    else:
-        unfinished.unlink()
-    return rows, warnings
+    earlier = progress.skipped
+    for named, predicted in predictor.stream(crystals):
+        rows = prediction_columns(predictor.properties, predicted.values)
+        rows.insert(0, "id", [crystal.id for crystal in named])
+        rows["warning"] = [crystal.warning for crystal in named]
+        # Crystals beyond this batch have been prepared already: they are not accounted for yet.
+        done = named[-1].position + 1
+        progress = Progress(
+            done=done,
+            rows=progress.rows + len(named),
+            warnings=progress.warnings + sum(crystal.warning != "" for crystal in named),
+            skipped=earlier + [entry for position, entry in left_out.items() if position < done],
+        )
+        table.append(rows, progress)
+    return replace(progress, skipped=earlier + list(left_out.values()))
 
 
 if __name__ == "__main__":

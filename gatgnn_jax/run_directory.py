@@ -32,7 +32,7 @@ from flax import nnx
 
 from data_prep.config import GraphConfig
 from data_prep.errors import UserError
-from data_prep.properties import Property
+from data_prep.properties import Property, canonical_name
 from gatgnn_jax.config import ModelConfig, TrainConfig, from_dict
 from gatgnn_jax.networks import Network, new_network
 from gatgnn_jax.objective import num_outputs
@@ -107,6 +107,20 @@ class ModelState(typing.NamedTuple):
     stats: Any
 
 
+PRETRAINED = Path(__file__).parent / "pretrained"
+"""The models that come with the package: run directories, without their training's own files."""
+
+SEEN = "seen.txt"
+"""In a ready-made model: ids of the crystals it was trained and selected with, one a line."""
+
+
+def find_run(path: Path) -> Path | None:
+    """The run directory that a path names, or else the ready-made model of that name."""
+    named = PRETRAINED / canonical_name(str(path))
+    places = [path, named] if len(path.parts) == 1 else [path]
+    return next((place for place in places if (place / "config.json").is_file()), None)
+
+
 class RunDirectory:
     """Reads and writes the files of one run."""
 
@@ -137,14 +151,19 @@ class RunDirectory:
 
     @classmethod
     def open(cls, path: Path) -> "RunDirectory":
-        """A run that exists.
+        """A run that exists, or a ready-made model by its name.
 
         Raises:
             UserError: there is no run there.
         """
-        if not (path / "config.json").is_file():
-            raise UserError(f"{path} is no run: it has no config.json (train one with --run-dir)")
-        return cls(path)
+        place = find_run(path)
+        if place is None:
+            ready = ", ".join(sorted(p.parent.name for p in PRETRAINED.glob("*/config.json")))
+            raise UserError(
+                f"{path} is no run: it has no config.json (train one with --run-dir), and no "
+                f"ready-made model has that name (there are: {ready})"
+            )
+        return cls(place)
 
     def config(self) -> RunConfig:
         """The settings of the run."""
@@ -152,6 +171,11 @@ class RunDirectory:
             return RunConfig.from_json((self.path / "config.json").read_text())
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{self.path / 'config.json'} cannot be read: {error}") from None
+
+    def seen_ids(self) -> list[str]:
+        """Of a ready-made model, the crystals it was trained and selected with."""
+        path = self.path / SEEN
+        return path.read_text().split() if path.exists() else []
 
     def write_text(self, name: str, text: str) -> None:
         """Write a file whole or not at all."""

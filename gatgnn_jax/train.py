@@ -186,7 +186,7 @@ def prepare(options: TrainOptions, resumed: RunConfig | None) -> Prepared:
         element_counts=_element_counts(dataset, subsets["train"]),
     )
     if resumed is None and settings.init_from is not None:
-        start = Path(settings.init_from).absolute()
+        start = RunDirectory.open(Path(settings.init_from)).path.absolute()
         settings = dataclasses.replace(settings, init_from=str(start))
         trained = trained_run(start, RunConfig(graph, model, settings, properties, info)).config()
         if same_properties(properties, trained.properties):  # its last layer speaks in its units

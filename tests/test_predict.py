@@ -1,8 +1,11 @@
 """`python -m gatgnn_jax.predict`: structures in, a table out, whatever else is among them."""
 
 import gzip
+import io
+import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +19,6 @@ from data_prep.featurize import featurize
 from data_prep.graph import build_graph
 from data_prep.sources import open_structures
 from gatgnn_jax import predict
-from gatgnn_jax.predict import Named, write_predictions
 from gatgnn_jax.predictions import element_warning
 from gatgnn_jax.predictor import StreamPredictor
 from gatgnn_jax.run_directory import RunDirectory
@@ -143,19 +145,71 @@ def test_memory_does_not_grow_with_the_stream(untrained):
     assert taken == 13
 
 
-def test_rows_so_far_stay_after_an_interruption(untrained, tmp_path):
-    graph = graphs_of([rock_salt()])[0]
+def test_killed_and_resumed_every_crystal_is_accounted_for_once(untrained, tmp_path):
+    """Killed twice without warning; the table is that of a run in one go, its rows in order."""
+    source = tmp_path / "crystals.jsonl"
+    lines = [json.dumps(row) for row in bundled_rows(600)]
+    for place in (600, 350, 120, 0):
+        lines.insert(place, json.dumps({"id": f"broken-{place}", "cif": "nothing"}))
+    source.write_text("\n".join(lines) + "\n")
+    command = [sys.executable, "-m", "gatgnn_jax.predict", untrained, source, "--batch-size=32"]
+    options = ["--workers=1", "--out"]
+    assert (
+        predict.main([*map(str, [*command[3:], *options, tmp_path / "whole.csv"]), "--quiet"]) == 0
+    )
+    whole = pd.read_csv(tmp_path / "whole.csv")
 
-    def interrupted():
-        yield Named("a", ""), graph
-        yield Named("b", "odd"), graph
-        raise KeyboardInterrupt
+    out = tmp_path / "killed" / "table.csv"
+    state = out.with_name("table.csv.part.json")
+    for least in (100, 300):
+        process = subprocess.Popen([*command, *options, out], stdout=subprocess.PIPE, text=True)
+        while process.poll() is None and (not state.exists() or read(state)["done"] < least):
+            time.sleep(0.01)
+        process.kill()
+        printed, _ = process.communicate()
+        assert not out.exists()
+        # What a batch that was cut off would leave behind.
+        with out.with_name("table.csv.part").open("a") as part:
+            part.write("mp-1,1.5,log10(G")
+    assert "going on after" in printed
+    assert predict_to(out, untrained, source, options=["--batch-size=32", "--workers=1"]) == 0
+    table = pd.read_csv(out)
+    assert table.id.tolist() == [row["id"] for row in bundled_rows(600)]
+    np.testing.assert_allclose(table.prediction, whole.prediction, rtol=1e-4)
+    pd.testing.assert_frame_equal(
+        table.drop(columns=["prediction", "prediction_gpa"]),
+        whole.drop(columns=["prediction", "prediction_gpa"]),
+    )
+    skipped = pd.read_csv(out.with_name("skipped.csv")).id.tolist()
+    assert skipped == ["broken-0", "broken-120", "broken-350", "broken-600"]
+    assert sorted(path.name for path in out.parent.iterdir()) == ["skipped.csv", "table.csv"]
 
+
+def read(path):
+    return json.loads(path.read_text())
+
+
+def test_other_files_are_not_gone_on_with(untrained, tmp_path):
+    """Rows of an unfinished prediction count only if model and files are the same."""
+    (tmp_path / "a.cif").write_text(CIF)
     out = tmp_path / "table.csv"
-    with pytest.raises(KeyboardInterrupt):
-        write_predictions(predictor_of(untrained, 1), interrupted(), out)
-    assert not out.exists()
-    assert pd.read_csv(tmp_path / "table.csv.part").id.tolist() == ["a"]
+    part, state = out.with_name("table.csv.part"), out.with_name("table.csv.part.json")
+    unfinished = {"key": "of others", "bytes": 20, "done": 1, "rows": 1, "warnings": 0}
+    part.write_text("id,prediction\nold,1\n")
+    state.write_text(json.dumps(unfinished | {"skipped": []}))
+    assert predict_to(out, untrained, tmp_path / "a.cif") == 0
+    assert pd.read_csv(out).id.tolist() == ["a"]
+    assert not part.exists()
+    assert not state.exists()
+
+
+def test_a_list_on_standard_input(untrained, tmp_path, monkeypatch):
+    for name in ("a", "b", "c"):
+        (tmp_path / f"{name}.cif").write_text(CIF)
+    lines = io.StringIO(f"{tmp_path / 'c.cif'}\n\n{tmp_path / 'a.cif'}\n")
+    monkeypatch.setattr(sys, "stdin", lines)
+    assert predict_to(tmp_path / "table.csv", untrained, Path("-"), tmp_path / "b.cif") == 0
+    assert pd.read_csv(tmp_path / "table.csv").id.tolist() == ["c", "a", "b"]
 
 
 def test_warnings(tmp_path, capsys):

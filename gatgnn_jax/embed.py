@@ -1,0 +1,155 @@
+"""`python -m gatgnn_jax.embed RUN FILES...`: crystals as vectors, for other models and for maps.
+
+A crystal's vector is the weighted sum of its atoms' features, which the network's last layers turn
+into the prediction. The table goes to `--out`, with the predictions; a map of the vectors in two
+dimensions, coloured by prediction, stands beside it as a picture.
+"""
+
+import sys
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import tyro
+from rich.console import Console
+
+from data_prep.build import skipped_table
+from data_prep.errors import Skipped, UserError
+from data_prep.featurize import featurize
+from data_prep.progress import track
+from data_prep.sources import open_structures
+from gatgnn_jax import plots
+from gatgnn_jax.cli import Device, output_folder, run_command, use_device
+from gatgnn_jax.predict import good_crystals
+from gatgnn_jax.predictor import StreamPredictor
+from gatgnn_jax.run_directory import RunDirectory, write_text
+from gatgnn_jax.tables import prediction_columns, to_csv
+
+Map = Literal["pca", "tsne", "none"]
+
+FORMATS = (".csv", ".npz", ".parquet")
+
+FEWEST = 5
+"""Crystals that a map needs."""
+
+
+@dataclass(frozen=True)
+class EmbedOptions:
+    """The model's vectors of crystals, as a table and as a map."""
+
+    run: tyro.conf.Positional[Path]
+    """The run directory of a trained model, or the name of a ready-made one."""
+    files: tyro.conf.Positional[tuple[Path, ...]]
+    """CIF or POSCAR files (.gz too), folders of them, JSON lines or JSON of structures."""
+    out: Path = Path("vectors.csv")
+    """The table to write: .csv, .npz (arrays `id`, `vector`, `prediction`) or .parquet. Crystals
+    left out go to skipped.csv beside it."""
+    map: Map = "pca"
+    """How the picture beside it is drawn: the two directions of most variance, or t-SNE, which
+    keeps neighbours together and takes longer."""
+    batch_size: int = 512
+    """Crystals to predict at once, at most; lower it if the memory does not suffice."""
+    device: Device = "auto"
+    """What to run on."""
+    workers: int | None = None
+    """Processes that prepare the graphs; all cores by default."""
+    quiet: bool = False
+    """Show errors only."""
+
+
+def main(arguments: list[str]) -> int:
+    """The command; returns the exit status."""
+    options = tyro.cli(EmbedOptions, prog="python -m gatgnn_jax.embed", args=arguments)
+    _check(options)
+    use_device(options.device)
+    config, graphdef, model = RunDirectory.open(options.run).load_best()
+    source = open_structures(options.files)
+    report = output_folder(options.out.parent) / "skipped.csv"
+    predictor = StreamPredictor(config, graphdef, model, options.batch_size)
+    results = track(
+        featurize(source.items(), config.graph, options.workers),
+        source.count,
+        "Embedding",
+        options.quiet,
+    )
+    left_out: dict[int, Skipped] = {}
+    crystals = good_crystals(results, config.data.element_counts, left_out)
+    ids: list[str] = []
+    batches = []
+    for named, predicted in predictor.stream(crystals):
+        ids += [crystal.id for crystal in named]
+        batches.append(predicted)
+    skipped = list(left_out.values())
+    report.unlink(missing_ok=True)  # of an earlier call
+    if skipped:
+        write_text(report, skipped_table(skipped))
+    if not batches:
+        raise UserError(f"none of {len(skipped)} crystals could be embedded: see {report}")
+
+    values, vectors = map(np.concatenate, zip(*batches, strict=True))
+    table = prediction_columns(config.properties, values)
+    table.insert(0, "id", ids)
+    write_vectors(table, vectors, options.out)
+    console = Console(quiet=options.quiet, highlight=False, soft_wrap=True)
+    console.print(f"{len(ids):,} vectors of {vectors.shape[1]} numbers: see {options.out}")
+    if skipped:
+        console.print(f"{len(skipped):,} left out: see {report}")
+    if options.map != "none" and len(ids) >= FEWEST:
+        picture = options.out.with_suffix(".png")
+        plots.crystal_map(
+            *points(vectors, options.map), values[:, 0], config.properties[0], picture
+        )
+        console.print(f"map: {picture}")
+    return 0
+
+
+def _check(options: EmbedOptions) -> None:
+    if options.batch_size < 1:
+        raise UserError(f"--batch-size is {options.batch_size}: give 1 or more")
+    if not options.files:
+        raise UserError("nothing to embed: name structure files or folders after the run")
+    if options.out.suffix not in FORMATS:
+        raise UserError(f"--out: {options.out} must end in {', '.join(FORMATS)}")
+    if options.out.suffix == ".parquet" and not find_spec("pyarrow"):
+        raise UserError("--out: parquet files need pyarrow: pip install pyarrow, or write .npz")
+
+
+def write_vectors(table: pd.DataFrame, vectors: np.ndarray, out: Path) -> None:
+    """Write ids and predictions [C rows] with the vectors [C, F], whole or not at all."""
+    unfinished = out.with_name(f".{out.stem}.part{out.suffix}")
+    if out.suffix == ".npz":
+        prediction = table.filter(regex="^(prediction|probability)").to_numpy(np.float64)
+        ids = table.id.to_numpy(str)
+        np.savez_compressed(unfinished, id=ids, vector=vectors, prediction=prediction)
+    else:
+        names = [f"v{column}" for column in range(vectors.shape[1])]
+        table = pd.concat([table, pd.DataFrame(vectors, columns=names)], axis=1)
+        if out.suffix == ".parquet":
+            table.to_parquet(unfinished, index=False)
+        else:
+            unfinished.write_text(to_csv(table), encoding="utf-8")
+    unfinished.replace(out)
+
+
+def points(vectors: np.ndarray, kind: Map) -> tuple[np.ndarray, tuple[str, str]]:
+    """Vectors [C, F] as points of a plane [C, 2], and what its axes are."""
+    # Imported where needed, as elsewhere: it takes a second.
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+
+    centred = vectors.astype(np.float64) - vectors.mean(axis=0, dtype=np.float64)
+    if kind == "tsne":
+        perplexity = min(30.0, (len(vectors) - 1) / 3)
+        plane = TSNE(init="pca", perplexity=perplexity, random_state=0).fit_transform(centred)
+        return plane, ("t-SNE 1", "t-SNE 2")
+    pca = PCA(2, svd_solver="full")
+    plane = pca.fit_transform(centred)
+    first, second = (f"{share:.0%} of the variance" for share in pca.explained_variance_ratio_)
+    return plane, (f"component 1 ({first})", f"component 2 ({second})")
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(lambda: main(sys.argv[1:])))

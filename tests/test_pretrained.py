@@ -1,0 +1,74 @@
+"""The models that come with the package: found by name, good on crystals they have not seen."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from pymatgen.core import Structure
+from pymatgen.io.cif import CifWriter
+
+from data_prep.cache import BUNDLED
+from gatgnn_jax import Predictor, evaluate, predict, train
+from gatgnn_jax.run_directory import PRETRAINED, RunDirectory
+from tests.commands import bundled_rows, error_of
+
+NAMES = sorted(place.parent.name for place in PRETRAINED.glob("*/config.json"))
+
+
+def test_there_are_three_and_each_is_small() -> None:
+    assert {"bulk_modulus", "shear_modulus", "poisson_ratio"} <= set(NAMES)
+    for name in NAMES:
+        files = [path for path in (PRETRAINED / name).rglob("*") if path.is_file()]
+        assert sum(path.stat().st_size for path in files) < 1e6
+        assert "Test error" in (PRETRAINED / name / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["bulk_modulus", "shear_modulus", "poisson_ratio"])
+def test_good_on_crystals_it_has_not_seen(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Far better than the mean, on just those of the bundled crystals that are new to it."""
+    monkeypatch.chdir(tmp_path)
+    assert evaluate.main([name, "--data", str(BUNDLED), "--quiet"]) == 0
+    out = tmp_path / f"evaluation-{BUNDLED.name.partition('.')[0]}-all"
+    table = pd.read_csv(out / "predictions.csv")
+    seen = set((PRETRAINED / name / "seen.txt").read_text().split())
+    ids = {row["id"] for row in bundled_rows(2000)}
+    assert set(table.id) == ids - seen
+    assert 200 < len(table) < len(ids)
+    skipped = pd.read_csv(out / "skipped.csv")
+    assert set(skipped.id) == ids & seen
+    assert (skipped.reason == f"{name} was trained or selected with it").all()
+    error = (table.prediction - table.target).abs().mean()
+    naive = (table.target - table.target.mean()).abs().mean()
+    assert error < 0.7 * naive
+    assert json.loads((out / "metrics.json").read_text())["all_mae"] == pytest.approx(error)
+
+
+def test_a_name_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    crystal = Structure.from_dict(bundled_rows(1)[0]["structure"])
+    CifWriter(crystal).write_file("crystal.cif")
+    assert predict.main(["bulk_modulus", "crystal.cif", "--quiet"]) == 0
+    table = pd.read_csv("predictions.csv")
+    values = Predictor.load("bulk-modulus").predict(crystal).values
+    np.testing.assert_allclose(table.prediction_gpa, values[:, 0], rtol=1e-5)
+
+
+def test_a_run_of_that_name_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("bulk_modulus").mkdir()
+    assert RunDirectory.open(Path("bulk_modulus")).path.parent == PRETRAINED
+    Path("bulk_modulus", "config.json").write_text("{}")
+    assert RunDirectory.open(Path("bulk_modulus")).path == Path("bulk_modulus")
+
+
+def test_what_does_not_work_is_explained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    message = error_of(predict.main, ["bulk_moduli_2", tmp_path], capsys)
+    assert "(there are: bulk_modulus, " in message
+    assert "--data" in error_of(evaluate.main, ["bulk_modulus"], capsys)
+    assert "not trained here" in error_of(train.main, ["--resume", "bulk_modulus"], capsys)
