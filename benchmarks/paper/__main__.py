@@ -23,7 +23,7 @@ from data_prep.errors import UserError
 from gatgnn_jax.cli import run_command
 from gatgnn_jax.run_directory import write_text
 
-DOCUMENTS = (Path("docs/reproduction.md"), Path("README.md"))
+DOCUMENTS = (Path("docs/reproduction.md"), Path("docs/experiments.md"), Path("README.md"))
 """Where the tables stand, between marks of the study's name."""
 
 console = Console(highlight=False, soft_wrap=True)
@@ -35,7 +35,15 @@ class Options:
 
     name: Annotated[
         Literal[
-            "table2", "table3", "table4", "table5", "figure4", "features", "transfer", "models"
+            "table2",
+            "table3",
+            "table4",
+            "table5",
+            "figure4",
+            "features",
+            "transfer",
+            "models",
+            "best",
         ],
         tyro.conf.Positional,
     ]

@@ -183,7 +183,9 @@ def train_all(
         for _ in train_all(place, missing, jobs):
             pass
     cores: SimpleQueue[list[int]] = SimpleQueue()
-    for share in np.array_split(_own_cores(), jobs):
+    own_cores = _own_cores()
+    jobs = max(min(jobs, len(own_cores)), 1)  # a core each at least
+    for share in np.array_split(own_cores, jobs):
         cores.put(share.tolist())
 
     def work(training: Training, seed: int) -> None:
@@ -232,4 +234,5 @@ def _train(place: Place, training: Training, seed: int, cores: Sequence[int]) ->
         os.sched_setaffinity(process.pid, cores)
     _, errors = process.communicate()
     if process.returncode != 0:
-        raise UserError(f"{training.name}, seed {seed}: {errors.strip().splitlines()[-1:]}")
+        last = (errors.strip().splitlines() or [f"exit status {process.returncode}"])[-1]
+        raise UserError(f"{training.name}, seed {seed}: {last}")
