@@ -27,10 +27,12 @@ from gatgnn_jax.run_directory import ModelState, RunConfig, RunDirectory
 
 
 class Predictor:
-    """A trained model, ready to predict and to explain; compiled once for many calls.
+    """A trained model, ready to predict and to explain; compiled once for many calls::
 
-    predictor = Predictor.load("runs/bulk_modulus-001")
-    predictor.predict(["a.cif", structure, atoms]).to_dataframe()
+        predictor = Predictor.load("runs/bulk_modulus-001")
+        predictor.predict(["a.cif", structure, atoms]).to_dataframe()
+
+    Models that come with the package go by their names: `Predictor.load("bulk_modulus")`.
     """
 
     def __init__(
@@ -140,7 +142,7 @@ def fit(
     quiet: bool = False,
     **settings: Any,
 ) -> Predictor:
-    """Train a model as `python -m gatgnn_jax.train` does, with the same files in its run directory.
+    """Train a model as `python -m gatgnn_jax.train` does, with the same files in its run directory::
 
         predictor = fit("my_folder", "hardness", epochs=200, neurons=32)
 
