@@ -142,7 +142,7 @@ def fit(
     quiet: bool = False,
     **settings: Any,
 ) -> Predictor:
-    """Train a model as `python -m gatgnn_jax.train` does, with the same files in its run directory::
+    """Train a model as `python -m gatgnn_jax.train` does, with the same files in a run directory::
 
         predictor = fit("my_folder", "hardness", epochs=200, neurons=32)
 
