@@ -2,6 +2,7 @@
 
 import dataclasses
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -21,6 +22,7 @@ from data_prep.properties import Property, resolve_property, select_targets, sta
 from gatgnn_jax.cli import Device, run_command, use_device
 from gatgnn_jax.config import PRESETS, ModelConfig, PresetName, TrainConfig
 from gatgnn_jax.feeds import Streaming
+from gatgnn_jax.loggers import LoggerName, check_loggers, logging_to
 from gatgnn_jax.outcome import write_results
 from gatgnn_jax.report import write_report
 from gatgnn_jax.reporting import TrainingReporter, closing_lines, headline_metric
@@ -60,6 +62,8 @@ class TrainOptions:
     stream: Streaming = "auto"
     """Read crystals from disk as they are needed, instead of keeping all on the device; `auto` does
     so with datasets that would take much of its memory."""
+    log: tuple[LoggerName, ...] = ()
+    """Where else to send each epoch's metrics: tensorboard (to RUN/tensorboard), wandb."""
     workers: int | None = None
     """Processes that prepare the data; all cores by default."""
     quiet: bool = False
@@ -101,6 +105,7 @@ def main(arguments: list[str]) -> int:
 
 def run_training(options: TrainOptions) -> tuple[RunDirectory, int]:
     """Train as the options say, from the data to the results; the run and the exit status."""
+    check_loggers(options.log)
     use_device(options.device)
     console = Console(stderr=False, quiet=options.quiet)
     if options.resume is not None:
@@ -120,7 +125,7 @@ def run_training(options: TrainOptions) -> tuple[RunDirectory, int]:
         run = RunDirectory.create(path, prepared.config)
     run.write_text("skipped.csv", skipped_table(prepared.skipped))
     run.write_json("split.json", prepared.split_ids())
-    return run, train(run, prepared, console, options.stream)
+    return run, train(run, prepared, console, options.stream, options.log)
 
 
 @dataclass(frozen=True)
@@ -198,7 +203,13 @@ def prepare(options: TrainOptions, resumed: RunConfig | None) -> Prepared:
     return Prepared(config, dataset, target, subsets, skipped)
 
 
-def train(run: RunDirectory, prepared: Prepared, console: Console, streaming: Streaming) -> int:
+def train(
+    run: RunDirectory,
+    prepared: Prepared,
+    console: Console,
+    streaming: Streaming,
+    loggers: Sequence[LoggerName] = (),
+) -> int:
     """Train to the end and write all results; the exit status."""
     config = prepared.config
     trainer = Trainer(
@@ -215,8 +226,8 @@ def train(run: RunDirectory, prepared: Prepared, console: Console, streaming: St
     headline = headline_metric(config.properties)
     reporter = TrainingReporter(console, config.train.epochs, trainer.progress.epoch, headline)
     try:
-        with reporter:
-            trainer.fit(run, reporter)
+        with reporter, logging_to(loggers, run, reporter) as all_of_them:
+            trainer.fit(run, all_of_them)
     except Interrupted as stopped:
         console.print(
             f"stopped after epoch {trainer.progress.epoch}; go on with\n"
@@ -248,7 +259,7 @@ def _refuse_other_settings(options: TrainOptions) -> None:
     """A resumed run keeps its settings; say so instead of ignoring what was asked for."""
     preset = PRESETS[options.preset]
     default = TrainOptions(graph=preset.graph, model=preset.model, train=preset.train)
-    allowed = {"resume", "device", "stream", "workers", "quiet"}
+    allowed = {"resume", "device", "stream", "log", "workers", "quiet"}
     changed = [
         f.name.replace("_", "-")
         for f in dataclasses.fields(options)
