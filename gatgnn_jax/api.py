@@ -72,7 +72,7 @@ class Predictor:
 
         Args:
             structures: structures of pymatgen or ASE, pymatgen dictionaries, and paths: of CIF or
-                POSCAR files, folders of them, JSON lines or JSON of structures.
+                POSCAR files, folders of them, JSON lines, JSON or CSV of structures.
             workers: processes that prepare the graphs; all cores by default, but only for large
                 jobs.
 

@@ -43,7 +43,7 @@ class EmbedOptions:
     run: tyro.conf.Positional[Path]
     """The run directory of a trained model, or the name of a ready-made one."""
     files: tyro.conf.Positional[tuple[Path, ...]]
-    """CIF or POSCAR files (.gz too), folders of them, JSON lines or JSON of structures."""
+    """CIF or POSCAR files (.gz too), folders of them, JSON lines, JSON or CSV of structures."""
     out: Path = Path("vectors.csv")
     """The table to write: .csv, .npz (arrays `id`, `vector`, `prediction`) or .parquet. Crystals
     left out go to skipped.csv beside it."""

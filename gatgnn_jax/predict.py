@@ -40,7 +40,7 @@ class PredictOptions:
     """The run directory of a trained model, or a ready-made one: bulk_modulus, shear_modulus,
     poisson_ratio."""
     files: tyro.conf.Positional[tuple[Path, ...]]
-    """CIF or POSCAR files (.gz too), folders of them, JSON lines or JSON of structures; - for a
+    """CIF or POSCAR files (.gz too), folders of them, JSON lines, JSON or CSV of structures; - for a
     list of such paths on standard input."""
     out: Path = Path("predictions.csv")
     """The table to write; crystals left out go to skipped.csv beside it."""

@@ -1,0 +1,215 @@
+"""Files with many crystals, as streams of items: folders, JSON lines, JSON, tables of CIFs.
+
+Items are made cheaply: files are not opened and lines not decoded here, so that the expensive part
+can be done by many processes (``data_prep.sources.read_item``).
+"""
+
+import csv
+import gzip
+import io
+import json
+import sys
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pymatgen.core import Structure
+
+from data_prep.errors import BadCrystal, UserError
+from data_prep.properties import UNNAMED_COLUMN
+from data_prep.structures import Atoms, is_structure_file, structure_id
+
+_ID_KEYS = ("id", "material_id", "task_id", "mp_id")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One crystal as its source gives it."""
+
+    id: str
+    structure: Path | str | Mapping[str, Any] | Structure | Atoms | None
+    """A file, the text of a CIF, a pymatgen dictionary, or a structure of pymatgen or ASE."""
+    targets: Mapping[str, Any] = field(default_factory=dict)
+    """Raw values by column, of any type."""
+    split: str | None = None
+    """The subset the source assigns the crystal to."""
+
+
+class JsonLine(NamedTuple):
+    """A line of a JSON lines file, not yet decoded."""
+
+    number: int
+    text: bytes
+
+
+def read_folder(folder: Path) -> list[Record]:
+    """A folder as CGCNN lays it out: ``id_prop.csv`` with id and values, and ``ID.cif`` files.
+
+    Without a header line the values are called ``target``, or ``target_1``, ``target_2``, …
+    """
+    if not any(folder.iterdir()):
+        raise UserError(f"{folder} is empty: put structure files and id_prop.csv there")
+    table = folder / "id_prop.csv"
+    if not table.exists():
+        raise UserError(f"{folder} has no id_prop.csv: write one line 'id,value' for each crystal")
+    files: dict[str, Path] = {}
+    for file in sorted(folder.iterdir()):
+        if is_structure_file(file):
+            files.setdefault(structure_id(file), file)
+    with table.open(newline="", encoding="utf-8-sig") as lines:
+        try:
+            rows = [[cell.strip() for cell in row] for row in csv.reader(lines) if any(row)]
+        except (csv.Error, UnicodeDecodeError):
+            raise UserError(f"{table} is no comma-separated table") from None
+    if not rows:
+        raise UserError(f"{table} is empty: write one line 'id,value' for each crystal")
+    width = max(len(row) for row in rows)
+    if width < 2:
+        raise UserError(f"{table} has a single column: write 'id,value' on each line")
+    if structure_id(Path(rows[0][0])) not in files and not any(map(_is_number, rows[0][1:])):
+        names = rows.pop(0)[1:]
+    elif width == 2:
+        names = [UNNAMED_COLUMN]
+    else:
+        names = [f"{UNNAMED_COLUMN}_{column}" for column in range(1, width)]
+    if not rows:
+        raise UserError(f"{table} has a header line and no crystals")
+    records = []
+    for row in rows:
+        name = structure_id(Path(row[0])) if row[0] else ""
+        file = files.get(name, folder / f"{name}.cif")
+        records.append(Record(name, file, dict(zip(names, row[1:], strict=False))))
+    return records
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _open(path: Path) -> Any:
+    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
+
+
+def read_json_lines(path: Path) -> Iterator[JsonLine]:
+    """The lines that are not empty.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    try:
+        with _open(path) as lines:
+            for number, text in enumerate(lines, 1):
+                if text.strip():
+                    yield JsonLine(number, text)
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        raise UserError(f"{path} is cut off or damaged: copy it again") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def read_table(path: Path) -> Iterator[Record]:
+    """A row a crystal: an id, a CIF (or a pymatgen dictionary as JSON), targets by column.
+
+    Raises:
+        UserError: it cannot be read, or has no column of structures.
+    """
+    csv.field_size_limit(sys.maxsize)  # a CIF is longer than a cell usually is
+    try:
+        with _open(path) as file:
+            rows = csv.DictReader(io.TextIOWrapper(file, "utf-8-sig", newline=""))
+            if not {"cif", "structure"} & set(rows.fieldnames or ()):
+                raise UserError(f"{path} has no column 'cif' or 'structure'")
+            for number, row in enumerate(rows, 2):
+                own = {key: value for key, value in row.items() if key and value}
+                if own.get("structure", "").lstrip().startswith("{"):
+                    own["structure"] = _json_or_none(own["structure"])
+                yield _record_of_row(own, f"row {number}")
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        raise UserError(f"{path} is cut off or damaged: copy it again") from None
+    except (csv.Error, UnicodeDecodeError):
+        raise UserError(f"{path} is no comma-separated table") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _json_or_none(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def decode_line(line: JsonLine) -> Record:
+    """The crystal of a line.
+
+    Raises:
+        BadCrystal: it is no JSON object.
+    """
+    try:
+        row = json.loads(line.text)
+    except ValueError:
+        raise BadCrystal(f"line {line.number} is not valid JSON") from None
+    if not isinstance(row, dict):
+        raise BadCrystal(f"line {line.number} is no JSON object")
+    return _record_of_row(row, f"line {line.number}")
+
+
+def read_json(path: Path) -> list[Record]:
+    """A list of structures, of rows with a structure, or a Matbench table.
+
+    Raises:
+        UserError: the file cannot be read, or holds something else.
+    """
+    try:
+        with _open(path) as file:
+            content = json.load(file)
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        raise UserError(f"{path} is cut off or damaged: copy it again") from None
+    except ValueError:
+        raise UserError(f"{path} is not valid JSON (JSON lines end in .jsonl)") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    rows: list[Any]
+    if isinstance(content, dict) and {"index", "columns", "data"} <= content.keys():
+        rows = [dict(zip(content["columns"], row, strict=False)) for row in content["data"]]
+        names = [str(index) for index in content["index"]]
+    elif isinstance(content, dict) and "lattice" in content:
+        rows, names = [content], [path.name.removesuffix(".gz").removesuffix(".json")]
+    elif isinstance(content, dict):
+        rows, names = list(content.values()), list(content)
+    elif isinstance(content, list):
+        rows, names = content, [str(index) for index in range(len(content))]
+    else:
+        rows, names = [], []
+    if len(rows) != len(names) or not all(isinstance(row, dict) for row in rows):
+        raise UserError(f"{path} is no list of structures, nor of rows with a structure")
+    return [_record_of_row(row, name) for row, name in zip(rows, names, strict=True)]
+
+
+def _record_of_row(row: Mapping[str, Any], name: str) -> Record:
+    """A record of a JSON object: a structure, or a row that has one under some key.
+
+    Targets stand under ``targets``, or are the remaining plain values of the row.
+    """
+    if "lattice" in row and "sites" in row:
+        return Record(name, row)
+    identifier = next((str(row[key]) for key in _ID_KEYS if row.get(key) is not None), name)
+    content = row.get("structure", row.get("cif"))
+    if not isinstance(content, str | dict):
+        content = None
+    targets = row.get("targets")
+    if not isinstance(targets, Mapping):
+        others = {"structure", "cif", "split", "targets", *_ID_KEYS}
+        targets = {
+            key: value
+            for key, value in row.items()
+            if key not in others and not isinstance(value, list | dict)
+        }
+    split = row.get("split")
+    return Record(identifier, content, targets, split if isinstance(split, str) else None)
