@@ -100,10 +100,18 @@ class Predictor:
                 yield len(ids) - 1, graph
 
         transformed = np.full((source.count, len(self.config.properties)), np.nan)
+        uncertainty = np.full_like(transformed, np.nan)
         for positions, predicted in self._engine.stream(good_crystals()):
             transformed[positions] = predicted.values
+            if predicted.uncertainty is not None:
+                uncertainty[positions] = predicted.uncertainty
         return Predictions(
-            tuple(ids), self.config.properties, transformed, tuple(warnings), tuple(reasons)
+            tuple(ids),
+            self.config.properties,
+            transformed,
+            tuple(warnings),
+            tuple(reasons),
+            uncertainty if self.config.train.ensemble > 1 else None,
         )
 
     def explain(self, structure: StructureLike) -> Explanation:

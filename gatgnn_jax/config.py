@@ -108,6 +108,8 @@ class TrainConfig:
             the training crystals; the loss counts in these units.
         averaging: how much of the moving average of the weights a step keeps (0.99: it spans about
             the last 100 steps); predictions are made with the average. 0: none is kept.
+        ensemble: networks trained at once, from different initial weights on the same batches; the
+            prediction is their mean, and their spread its uncertainty.
         patience: epochs without a better validation error after which training stops.
         seed: of the initial weights, the batches, and random clusters.
         init_from: a trained run whose weights to start from; the last layer starts anew if it
@@ -123,13 +125,14 @@ class TrainConfig:
     weight_decay: float = 0.1
     standardize: bool = True
     averaging: float = 0.0
+    ensemble: int = 1
     patience: int = 150
     seed: int = 0
     init_from: str | None = None
     freeze: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "patience"):
+        for name in ("epochs", "batch_size", "ensemble", "patience"):
             _check_at_least(self, name, 1)
         for name in ("learning_rate", "decay"):
             if getattr(self, name) <= 0:
@@ -138,6 +141,8 @@ class TrainConfig:
             raise ValueError(f"weight_decay is {self.weight_decay}: it must be 0 or more")
         if not 0 <= self.averaging < 1:
             raise ValueError(f"averaging is {self.averaging}: it must be 0 or more, and below 1")
+        if self.ensemble > 1 and (self.init_from is not None or self.freeze):
+            raise ValueError("an ensemble starts anew: leave out --init-from and --freeze")
         rising = all(a < b for a, b in zip((0.0, *self.milestones), self.milestones, strict=False))
         if not rising:
             raise ValueError(

@@ -89,7 +89,8 @@ def main(arguments: list[str]) -> int:
     if not batches:
         raise UserError(f"none of {len(skipped)} crystals could be embedded: see {report}")
 
-    values, vectors = map(np.concatenate, zip(*batches, strict=True))
+    values = np.concatenate([batch.values for batch in batches])
+    vectors = np.concatenate([batch.crystal_vector for batch in batches])
     table = prediction_columns(config.properties, values)
     table.insert(0, "id", ids)
     write_vectors(table, vectors, options.out)

@@ -24,7 +24,7 @@ from data_prep.errors import Skipped, UserError
 from data_prep.properties import Property, resolve_property, select_targets
 from gatgnn_jax.cli import Device, output_folder, run_command, use_device
 from gatgnn_jax.feeds import make_feed
-from gatgnn_jax.objective import metrics
+from gatgnn_jax.objective import member_spread, metrics, predicted_values
 from gatgnn_jax.predictor import DatasetPredictor
 from gatgnn_jax.run_directory import (
     PRETRAINED,
@@ -100,13 +100,15 @@ def main(arguments: list[str]) -> int:
     predict = DatasetPredictor(graphdef, feed, config.properties, mesh)
     model = ModelState(*replicate(tuple(model), mesh))
     chosen = {name: rows for name, rows in crystals.subsets.items() if subset in (name, "all")}
-    predicted = {name: predict(model, rows)[rows] for name, rows in chosen.items()}
+    outputs = {name: predict.outputs(model, rows)[rows] for name, rows in chosen.items()}
+    predicted = {name: predicted_values(own, config.properties) for name, own in outputs.items()}
+    spread = {name: member_spread(own, config.properties) for name, own in outputs.items()}
     target = {name: crystals.target[rows] for name, rows in chosen.items()}
     ids = {name: crystals.dataset.ids[rows] for name, rows in chosen.items()}
 
     write_text(
         folder / "predictions.csv",
-        to_csv(subset_table(ids, predicted, target, config.properties)),
+        to_csv(subset_table(ids, predicted, target, config.properties, spread)),
     )
     scores = {
         f"{name}_{key}": value

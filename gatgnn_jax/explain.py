@@ -31,7 +31,8 @@ class ExplainOptions:
 
     paths: tyro.conf.Positional[tuple[Path, ...]]
     """Run directories of trained models or names of ready-made ones, one or several to compare, and
-    crystals: CIF or POSCAR files (.gz too), folders of them, JSON lines, JSON or CSV of structures."""
+    crystals: CIF or POSCAR files (.gz too), folders of them, JSON lines, JSON or CSV of
+    structures."""
     out: Path = Path("explanation")
     """The folder to write to."""
     device: Device = "auto"

@@ -23,7 +23,7 @@ from data_prep.graph import build_graph
 from gatgnn_jax.batches import gather_batch
 from gatgnn_jax.crystal_arrays import BatchShape, CrystalArrays, crystal_arrays, padded
 from gatgnn_jax.model import LAYERS, Output
-from gatgnn_jax.objective import predicted_values
+from gatgnn_jax.objective import member_spread, predicted_values
 from gatgnn_jax.predictions import Predictions, element_warning
 from gatgnn_jax.run_directory import ModelState, RunConfig
 from gatgnn_jax.train_step import EVALUATION_SEED
@@ -142,6 +142,7 @@ def explain(
             transformed=predicted_values(output.prediction[:1], config.properties),
             warnings=(element_warning(graph, config.data.element_counts),),
             reasons=("",),
+            uncertainty=member_spread(output.prediction[:1], config.properties),
         ),
         atom_weights=weights / weights.sum(),  # without global attention each is 1
         receivers=receivers,

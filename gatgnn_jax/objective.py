@@ -30,7 +30,7 @@ def num_outputs(properties: Sequence[Property]) -> int:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Sums:
-    """Totals over the targets of some crystals, [T] each."""
+    """Totals over the targets of some crystals, [T] each; of an ensemble, its members' mean."""
 
     loss: jax.Array
     error: jax.Array
@@ -42,8 +42,12 @@ def loss_sums(prediction: jax.Array, target: jax.Array, properties: Sequence[Pro
     """Loss and error over a batch; targets that are NaN do not count.
 
     SmoothL1 with beta 1 (section 2.4), in the units of the network's output, for regression,
-    cross-entropy for classification. `prediction` [G, outputs], `target` [G, T].
+    cross-entropy for classification. `prediction` [G, outputs] or, of an ensemble, [G, M, outputs];
+    `target` [G, T].
     """
+    if prediction.ndim == 3:
+        members = [loss_sums(own, target, properties) for own in jnp.moveaxis(prediction, 1, 0)]
+        return jax.tree.map(lambda *own: sum(own) / len(own), *members)
     totals = []
     for t, (p, outputs) in enumerate(zip(properties, output_slices(properties), strict=True)):
         known = ~jnp.isnan(target[:, t])
@@ -63,15 +67,30 @@ def loss_sums(prediction: jax.Array, target: jax.Array, properties: Sequence[Pro
 
 
 def predicted_values(prediction: np.ndarray, properties: Sequence[Property]) -> np.ndarray:
-    """Outputs [C, outputs] → [C, T]: transformed values; for a classification P(class 1)."""
+    """Outputs [C, outputs] → [C, T]: transformed values; for a classification P(class 1).
+
+    Of an ensemble, [C, M, outputs], the members' mean.
+    """
+    values = _values(prediction, properties)
+    return values.mean(axis=1) if values.ndim == 3 else values
+
+
+def member_spread(prediction: np.ndarray, properties: Sequence[Property]) -> np.ndarray | None:
+    """Standard deviation of an ensemble's members [C, T]; None for a single network."""
+    values = _values(prediction, properties)
+    return values.std(axis=1, ddof=1) if values.ndim == 3 else None
+
+
+def _values(prediction: np.ndarray, properties: Sequence[Property]) -> np.ndarray:
+    """Outputs […, outputs] → […, T]."""
     columns = []
     for p, outputs in zip(properties, output_slices(properties), strict=True):
-        output = prediction[:, outputs].astype(np.float64)
+        output = prediction[..., outputs].astype(np.float64)
         if p.task == "classification":
-            columns.append(expit(output[:, 1] - output[:, 0]))
+            columns.append(expit(output[..., 1] - output[..., 0]))
         else:
-            columns.append(output[:, 0] * p.scale + p.mean)
-    return np.stack(columns, axis=1)
+            columns.append(output[..., 0] * p.scale + p.mean)
+    return np.stack(columns, axis=-1)
 
 
 def metrics(

@@ -9,7 +9,7 @@ from flax import nnx
 
 from gatgnn_jax import plots
 from gatgnn_jax.model import parameter_count
-from gatgnn_jax.objective import metrics
+from gatgnn_jax.objective import member_spread, metrics, predicted_values
 from gatgnn_jax.run_directory import RunDirectory
 from gatgnn_jax.splits import SUBSETS
 from gatgnn_jax.tables import subset_table, to_csv
@@ -28,13 +28,21 @@ def write_results(
         num_skipped: crystals of the source that were left out.
     """
     config, progress, subsets = trainer.config, trainer.progress, trainer.subsets
-    predicted = {name: trainer.predict(trainer.best, rows)[rows] for name, rows in subsets.items()}
+    outputs = {
+        name: trainer.predict.outputs(trainer.best, rows)[rows] for name, rows in subsets.items()
+    }
+    predicted = {name: predicted_values(own, config.properties) for name, own in outputs.items()}
+    spread = {name: member_spread(own, config.properties) for name, own in outputs.items()}
     target = {name: trainer.target[rows] for name, rows in subsets.items()}
     names = {name: ids[rows] for name, rows in subsets.items()}
-    table = subset_table(names, predicted, target, config.properties)
+    table = subset_table(names, predicted, target, config.properties, spread)
     run.write_text("predictions.csv", to_csv(table))
     plots.learning_curve(progress.rows, progress.best_epoch, config.properties, run.path)
     plots.parity(predicted, target, config.properties, run.path)
+    if spread["test"] is not None:
+        plots.calibration(
+            predicted["test"], target["test"], spread["test"], config.properties, run.path
+        )
 
     summary: dict[str, Any] = {}
     for name in reversed(SUBSETS):

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from scipy.stats import norm
 
 from data_prep.properties import Property
 from gatgnn_jax.objective import metrics
@@ -79,6 +80,49 @@ def parity(
                 {name: values[:, t] for name, values in target.items()},
             )
         save(figure, directory / "parity.png")
+
+
+def calibration(
+    predicted: np.ndarray,
+    target: np.ndarray,
+    uncertainty: np.ndarray,
+    properties: Sequence[Property],
+    directory: Path,
+) -> None:
+    """`calibration.png`: do an ensemble's test errors lie where its uncertainty says?
+
+    All arrays [C, T]. For a regression the share of errors within the interval that should hold
+    each share of them, were they normal; for a classification how often class 1 is right, by its
+    probability. On the diagonal all is as it should be; below it the model is too sure.
+    """
+    with mpl.rc_context(STYLE):
+        figure, panels = _panels(len(properties), (5.2, 5.2))
+        for t, (p, axes) in enumerate(zip(properties, panels, strict=True)):
+            known = np.isfinite(target[:, t])
+            value, truth = predicted[known, t], target[known, t]
+            if p.task == "classification":
+                bins = np.digitize(value, np.linspace(0, 1, 11)[1:-1])
+                used = np.unique(bins)
+                x = np.array([value[bins == b].mean() for b in used])
+                y = np.array([truth[bins == b].mean() for b in used])
+                axes.set(xlabel="predicted probability of class 1", ylabel="share of class 1")
+            else:
+                x, y = coverage(np.abs(value - truth), uncertainty[known, t])
+                axes.set(xlabel="expected share of errors", ylabel="share of errors found")
+            axes.plot(x, y, color=COLORS["test"], marker="o", markersize=4)
+            axes.plot([0, 1], [0, 1], color="black", linewidth=0.8, linestyle=":")
+            axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", title=_title(p))
+        save(figure, directory / "calibration.png")
+
+
+def coverage(error: np.ndarray, uncertainty: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Shares of normal errors that intervals should hold, and the shares they do hold.
+
+    `error` and `uncertainty` (a standard deviation) are [C].
+    """
+    expected = np.linspace(0.05, 0.95, 19)
+    within = error[:, None] <= uncertainty[:, None] * norm.ppf((1 + expected) / 2)
+    return expected, within.mean(axis=0)
 
 
 def crystal_map(

@@ -40,8 +40,8 @@ class PredictOptions:
     """The run directory of a trained model, or a ready-made one: bulk_modulus, shear_modulus,
     poisson_ratio."""
     files: tyro.conf.Positional[tuple[Path, ...]]
-    """CIF or POSCAR files (.gz too), folders of them, JSON lines, JSON or CSV of structures; - for a
-    list of such paths on standard input."""
+    """CIF or POSCAR files (.gz too), folders of them, JSON lines, JSON or CSV of structures; - for
+    a list of such paths on standard input."""
     out: Path = Path("predictions.csv")
     """The table to write; crystals left out go to skipped.csv beside it."""
     batch_size: int = 512
@@ -170,7 +170,9 @@ def write_predictions(
     """
     earlier = progress.skipped
     for named, predicted in predictor.stream(crystals):
-        rows = prediction_columns(predictor.properties, predicted.values)
+        rows = prediction_columns(
+            predictor.properties, predicted.values, uncertainty=predicted.uncertainty
+        )
         rows.insert(0, "id", [crystal.id for crystal in named])
         rows["warning"] = [crystal.warning for crystal in named]
         # Crystals beyond this batch have been prepared already: they are not accounted for yet.

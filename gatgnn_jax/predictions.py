@@ -27,7 +27,8 @@ class Predictions:
             a classification the probability of class 1. NaN for a crystal that was left out.
         warnings: [C]: which elements the model saw rarely or never; empty if none.
         reasons: [C]: why a crystal was left out; empty if it was not.
-        uncertainty: float64 [C, T]: standard deviation of `transformed`; None for a single model.
+        uncertainty: float64 [C, T]: standard deviation of `transformed` over an ensemble's
+            members; None for a single model.
     """
 
     ids: tuple[str, ...]
@@ -65,7 +66,8 @@ class Predictions:
     def to_dataframe(self) -> pd.DataFrame:
         """The columns of `predictions.csv`, and `skipped`, the reason where there is one."""
         predicted = np.array([not reason for reason in self.reasons], bool)
-        table = prediction_columns(self.properties, self.transformed[predicted])
+        spread = None if self.uncertainty is None else self.uncertainty[predicted]
+        table = prediction_columns(self.properties, self.transformed[predicted], uncertainty=spread)
         # A crystal that was left out has no class either: its row is missing throughout.
         table = table.set_index(np.flatnonzero(predicted)).reindex(range(len(self)))
         table.insert(0, "id", list(self.ids))

@@ -16,7 +16,7 @@ from data_prep.properties import Property
 from gatgnn_jax.batches import in_dataset_order
 from gatgnn_jax.crystal_arrays import BOND_GRID, BatchShape, crystal_arrays, padded
 from gatgnn_jax.feeds import Feed
-from gatgnn_jax.objective import predicted_values
+from gatgnn_jax.objective import member_spread, predicted_values
 from gatgnn_jax.run_directory import ModelState, RunConfig
 from gatgnn_jax.train_step import data_mesh, make_predict
 
@@ -34,11 +34,14 @@ class Predicted(NamedTuple):
 
     Attributes:
         values: [C, T]: transformed values; for a classification the probability of class 1.
-        crystal_vector: [C, F]: the weighted sum of the atoms' features.
+        crystal_vector: [C, F]: the weighted sum of the atoms' features; of an ensemble, all its
+            members' one after another.
+        uncertainty: [C, T]: standard deviation over an ensemble's members; None for one network.
     """
 
     values: np.ndarray
     crystal_vector: np.ndarray
+    uncertainty: np.ndarray | None = None
 
 
 class StreamPredictor:
@@ -100,9 +103,11 @@ class StreamPredictor:
         output, crystal_vector = jax.device_get(
             self.programs[shape](self.model.params, self.model.stats, padded(data, shape), batch)
         )
+        output = output[0, : len(graphs)]
         return Predicted(
-            predicted_values(output[0, : len(graphs)], self.properties),
-            crystal_vector[0, : len(graphs)],
+            predicted_values(output, self.properties),
+            crystal_vector[0, : len(graphs)].reshape(len(graphs), -1),
+            member_spread(output, self.properties),
         )
 
     def _shape(self, level: int) -> BatchShape:
@@ -124,6 +129,10 @@ class DatasetPredictor:
 
     def __call__(self, model: ModelState, subset: np.ndarray) -> np.ndarray:
         """Predicted values [C, T] of a subset of the crystals; NaN for all others."""
+        return predicted_values(self.outputs(model, subset), self.properties)
+
+    def outputs(self, model: ModelState, subset: np.ndarray) -> np.ndarray:
+        """The network's outputs [C, outputs], of an ensemble [C, M, outputs]; NaN for others."""
         parts = self.feed.plan.deal(subset)
         # One batch a call: with the steps of a part the program would be another for each subset.
         batches = parts.reshape(-1, 1, parts.shape[-1])
@@ -132,10 +141,7 @@ class DatasetPredictor:
             if outputs:  # so that no more crystals wait on the devices than are needed
                 outputs[-1].block_until_ready()
             outputs.append(self.program(model.params, model.stats, data, batch).output)
-        ordered = in_dataset_order(
-            np.stack(jax.device_get(outputs)), batches, self.feed.num_crystals
-        )
-        return predicted_values(ordered, self.properties)
+        return in_dataset_order(np.stack(jax.device_get(outputs)), batches, self.feed.num_crystals)
 
 
 def _size(graph: CrystalGraph) -> BatchShape:

@@ -243,6 +243,7 @@ def _refuse_inexpressible(config: RunConfig) -> None:
             model.hidden_neurons not in (0, width)
         ),
         f"{len(config.properties)} properties at once": len(config.properties) > 1,
+        "an ensemble": config.train.ensemble > 1,
         f"graphs with --radius {graph.radius:g} --max-neighbors {graph.max_neighbors} "
         f"--gaussian-step {graph.gaussian_step:g}: it has CGCNN's and MEGNet's": (
             graph not in GRAPH_PRESETS.values()

@@ -34,6 +34,7 @@ from data_prep.config import GraphConfig
 from data_prep.errors import UserError
 from data_prep.properties import Property, canonical_name
 from gatgnn_jax.config import ModelConfig, TrainConfig, from_dict
+from gatgnn_jax.ensemble import Ensemble
 from gatgnn_jax.networks import Network, new_network
 from gatgnn_jax.objective import num_outputs
 
@@ -90,14 +91,14 @@ class RunConfig:
             data=from_dict(DataInfo, values["data"]),
         )
 
-    def new_model(self) -> Network:
-        """The network with its initial weights."""
-        return new_network(
-            self.model,
-            self.graph,
-            num_outputs(self.properties),
-            rngs=nnx.Rngs(self.train.seed),
-        )
+    def new_model(self) -> Network | Ensemble:
+        """The network with its initial weights, or as many as an ensemble has."""
+        outputs = num_outputs(self.properties)
+        members = [
+            new_network(self.model, self.graph, outputs, rngs=nnx.Rngs(self.train.seed + member))
+            for member in range(self.train.ensemble)
+        ]
+        return members[0] if len(members) == 1 else Ensemble(members)
 
 
 class ModelState(typing.NamedTuple):

@@ -19,13 +19,17 @@ def in_own_unit(p: Property, transformed: np.ndarray) -> np.ndarray:
 
 
 def prediction_columns(
-    properties: Sequence[Property], predicted: np.ndarray, target: np.ndarray | None = None
+    properties: Sequence[Property],
+    predicted: np.ndarray,
+    target: np.ndarray | None = None,
+    uncertainty: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Columns for each property, from predicted values [C, T] (and targets [C, T] where known).
 
     Regression: `prediction`, `unit`, and for a property trained on its logarithm the plain value
     too, as `prediction_gpa`. Classification: the class in `prediction`, and the `probability` of
-    class 1. With several properties each name ends in the property's.
+    class 1. With an `uncertainty` [C, T] a column of that name, in `unit`. With several properties
+    each name ends in the property's.
     """
     table = pd.DataFrame(index=range(len(predicted)))
     for t, p in enumerate(properties):
@@ -38,6 +42,8 @@ def prediction_columns(
             table["probability" + ending] = value
         else:
             table["prediction" + ending] = value
+        if uncertainty is not None:
+            table["uncertainty" + ending] = uncertainty[:, t]
         table["unit" + ending] = unit_of(p)
         if p.transform == "log10":
             plain = (p.unit or "linear").lower()
@@ -52,11 +58,12 @@ def subset_table(
     predicted: Mapping[str, np.ndarray],
     target: Mapping[str, np.ndarray],
     properties: Sequence[Property],
+    uncertainty: Mapping[str, np.ndarray | None],
 ) -> pd.DataFrame:
     """The predictions of several subsets, by name: ids [C], values and targets [C, T] of each."""
     tables = []
     for name in ids:
-        table = prediction_columns(properties, predicted[name], target[name])
+        table = prediction_columns(properties, predicted[name], target[name], uncertainty[name])
         table.insert(0, "id", ids[name])
         table.insert(1, "subset", name)
         tables.append(table)

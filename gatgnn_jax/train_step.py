@@ -113,7 +113,9 @@ def train_step(
         output = model(graph, train=True, key=jax.random.fold_in(key, state.step), axis_name=AXIS)
         sums = loss_sums(output.prediction, graph.globals["target"], properties)
         sums = jax.lax.psum(sums, AXIS)
-        loss = (sums.loss / jnp.maximum(sums.count, 1)).mean()
+        # An ensemble's members each get the gradient of their own loss, not of the mean.
+        members = output.prediction.shape[1] if output.prediction.ndim == 3 else 1
+        loss = (sums.loss / jnp.maximum(sums.count, 1)).mean() * members
         return loss, (nnx.state(model, nnx.BatchStat), sums)
 
     grads, (stats, sums) = jax.grad(loss_of, has_aux=True)(state.params)

@@ -23,6 +23,8 @@ def trained_run(path: Path, config: RunConfig) -> RunDirectory:
     """
     run = RunDirectory.open(path)
     trained = run.config()
+    if trained.train.ensemble > 1:
+        raise UserError(f"--init-from {path} is an ensemble: give a run of a single network")
     for own, other in ((config.graph, trained.graph), (config.model, trained.model)):
         if different := [
             f"--{name.replace('_', '-')} {getattr(other, name)}"
