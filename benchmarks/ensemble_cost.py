@@ -1,0 +1,42 @@
+"""`python -m benchmarks.ensemble_cost`: what an ensemble costs against one network.
+
+Epochs of both on the bundled crystals, in turn in one process, after one of each to compile.
+"""
+
+import statistics
+import time
+from dataclasses import replace
+
+import tyro
+from rich.console import Console
+
+from gatgnn_jax.cli import use_device
+from gatgnn_jax.train import TrainOptions, prepare
+from gatgnn_jax.training import Trainer
+
+
+def main(members: int = 5, rounds: int = 8) -> None:
+    """Time an epoch of so many members against one of a single network."""
+    use_device("auto")
+    trainers = []
+    for size in (1, members):
+        options = TrainOptions(quiet=True)
+        own = prepare(replace(options, train=replace(options.train, ensemble=size)), None)
+        trainers.append(Trainer(own.config, own.dataset, own.target, own.subsets))
+        trainers[-1].run_epoch()
+    ratios = []
+    for _ in range(rounds):
+        seconds = []
+        for trainer in trainers:
+            started = time.perf_counter()
+            trainer.run_epoch()
+            seconds.append(time.perf_counter() - started)
+        ratios.append(seconds[1] / seconds[0])
+    Console(highlight=False).print(
+        f"an epoch of {members} networks takes {statistics.median(ratios):.1f} times that of one "
+        f"({min(ratios):.1f} to {max(ratios):.1f} in {rounds} rounds)"
+    )
+
+
+if __name__ == "__main__":
+    tyro.cli(main, prog="python -m benchmarks.ensemble_cost")
