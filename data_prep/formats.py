@@ -11,6 +11,7 @@ import json
 import sys
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -92,8 +93,16 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _open(path: Path) -> Any:
-    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """The bytes of a file, unpacked; what goes wrong while they are read is a UserError."""
+    try:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+            yield file
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        raise UserError(f"{path} is cut off or damaged: copy it again") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def read_json_lines(path: Path) -> Iterator[JsonLine]:
@@ -102,15 +111,10 @@ def read_json_lines(path: Path) -> Iterator[JsonLine]:
     Raises:
         UserError: the file cannot be read.
     """
-    try:
-        with _open(path) as lines:
-            for number, text in enumerate(lines, 1):
-                if text.strip():
-                    yield JsonLine(number, text)
-    except (EOFError, gzip.BadGzipFile, zlib.error):
-        raise UserError(f"{path} is cut off or damaged: copy it again") from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    with _opened(path) as lines:
+        for number, text in enumerate(lines, 1):
+            if text.strip():
+                yield JsonLine(number, text)
 
 
 def read_table(path: Path) -> Iterator[Record]:
@@ -121,7 +125,7 @@ def read_table(path: Path) -> Iterator[Record]:
     """
     csv.field_size_limit(sys.maxsize)  # a CIF is longer than a cell usually is
     try:
-        with _open(path) as file:
+        with _opened(path) as file:
             rows = csv.DictReader(io.TextIOWrapper(file, "utf-8-sig", newline=""))
             if not {"cif", "structure"} & set(rows.fieldnames or ()):
                 raise UserError(f"{path} has no column 'cif' or 'structure'")
@@ -130,12 +134,8 @@ def read_table(path: Path) -> Iterator[Record]:
                 if own.get("structure", "").lstrip().startswith("{"):
                     own["structure"] = _json_or_none(own["structure"])
                 yield _record_of_row(own, f"row {number}")
-    except (EOFError, gzip.BadGzipFile, zlib.error):
-        raise UserError(f"{path} is cut off or damaged: copy it again") from None
     except (csv.Error, UnicodeDecodeError):
         raise UserError(f"{path} is no comma-separated table") from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def _json_or_none(text: str) -> Any:
@@ -167,14 +167,10 @@ def read_json(path: Path) -> list[Record]:
         UserError: the file cannot be read, or holds something else.
     """
     try:
-        with _open(path) as file:
+        with _opened(path) as file:
             content = json.load(file)
-    except (EOFError, gzip.BadGzipFile, zlib.error):
-        raise UserError(f"{path} is cut off or damaged: copy it again") from None
     except ValueError:
         raise UserError(f"{path} is not valid JSON (JSON lines end in .jsonl)") from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from None
     rows: list[Any]
     if isinstance(content, dict) and {"index", "columns", "data"} <= content.keys():
         rows = [dict(zip(content["columns"], row, strict=False)) for row in content["data"]]

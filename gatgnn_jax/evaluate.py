@@ -171,7 +171,8 @@ def other_crystals(
     )
     properties = [resolve_property(p.name, dataset.columns) for p in config.properties]
     target, reasons = select_targets(dataset.columns, properties)
-    for row in np.flatnonzero(np.isin(dataset.ids, run.seen_ids())):
+    seen = run.seen_ids()
+    for row in np.flatnonzero(np.isin(dataset.ids, seen)):
         reasons[int(row)] = f"{run.path.name} was trained or selected with it"
     rows = np.setdiff1d(np.arange(len(dataset)), list(reasons))
     if subset != "all":
@@ -180,7 +181,7 @@ def other_crystals(
     if len(rows) == 0:
         names = " or ".join(p.name for p in properties)
         which = "" if subset == "all" else f" of the subset {subset}"
-        new = " that the model has not seen in training" if run.seen_ids() else ""
+        new = " that the model has not seen in training" if seen else ""
         raise UserError(f"{data} has no crystal{which} with a usable value of {names}{new}")
     return Evaluated(dataset, target, {subset: rows}, skipped + skipped_rows(dataset, reasons))
 
