@@ -56,6 +56,11 @@ def with_receivers(graph: jraph.GraphsTuple) -> jraph.GraphsTuple:
     return graph._replace(receivers=jnp.repeat(jnp.arange(num_nodes, dtype=jnp.int32), slots))
 
 
+def masked(logits: jax.Array, multiplicity: jax.Array) -> jax.Array:
+    """Logits [edges, H] with the lowest number there is in unused slots (multiplicity 0)."""
+    return jnp.where(multiplicity[..., None] > 0, logits, jnp.finfo(logits.dtype).min)
+
+
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=("senders", "receivers", "bonds"),
@@ -107,19 +112,26 @@ class Neighborhoods:
             return edges.sum(axis=1)
         return jax.ops.segment_sum(edges, self.receivers, self.num_nodes)
 
+    def max(self, edges: jax.Array) -> jax.Array:
+        """The largest among the edges that each node receives: [N, …]; without, the lowest number.
+
+        It passes no gradient: a softmax does not depend on it.
+        """
+        edges = jax.lax.stop_gradient(edges)
+        if self.receivers is None:
+            highest = edges.max(axis=1)
+        else:
+            highest = jax.ops.segment_max(edges, self.receivers, self.num_nodes)
+        return jnp.maximum(highest, jnp.finfo(edges.dtype).min)
+
     def softmax(self, logits: jax.Array, multiplicity: jax.Array) -> jax.Array:
         """Share of each edge among those its node receives, summed over its multiplicity.
 
         `logits` [edges, H], `multiplicity` [edges] ≥ 0. An edge that stands for m equal bonds has m
         times the share of one; an unused slot has none. A node without edges gets zeros.
         """
-        lowest = jnp.finfo(logits.dtype).min
-        logits = jnp.where(multiplicity[..., None] > 0, logits, lowest)
-        if self.receivers is None:
-            highest = logits.max(axis=1)
-        else:
-            highest = jax.ops.segment_max(logits, self.receivers, self.num_nodes)
-        highest = jax.lax.stop_gradient(jnp.maximum(highest, lowest))
+        logits = masked(logits, multiplicity)
+        highest = self.max(logits)
         weights = multiplicity[..., None] * jnp.exp(logits - self.to_receivers(highest))
         # Nodes without edges have a sum of 0; the smallest share that counts is far above 1e-16.
         return weights / (self.to_receivers(self.sum(weights)) + 1e-16)

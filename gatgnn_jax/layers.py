@@ -8,7 +8,7 @@ from flax import nnx
 
 from gatgnn_jax.batch_norm import BatchNorm
 from gatgnn_jax.edge_attention import attend
-from gatgnn_jax.graphs import Neighborhoods
+from gatgnn_jax.graphs import Neighborhoods, masked
 from gatgnn_jax.ops import glorot_uniform, softplus
 
 
@@ -127,16 +127,13 @@ class GATLayer(nnx.Module):
         centre = (projected * centre_attention).sum(-1)
         neighbour = (projected * neighbour_attention).sum(-1)
 
-        def score(logits: jax.Array) -> jax.Array:
-            return jnp.exp(nnx.leaky_relu(logits, 0.2) - highest)
-
-        # One bound for all logits of a head: the softmax does not change, nothing overflows.
-        highest = nnx.leaky_relu(centre.max(0) + neighbour.max(0), 0.2)
-        highest = jax.lax.stop_gradient(highest)
-        own = score(centre + neighbour)
-        share = edge_weight[..., None] * score(
-            neighborhoods.to_receivers(centre) + neighborhoods.to_senders(neighbour)
-        )
+        own_logit = nnx.leaky_relu(centre + neighbour, 0.2)
+        pairs = neighborhoods.to_receivers(centre) + neighborhoods.to_senders(neighbour)
+        logits = masked(nnx.leaky_relu(pairs, 0.2), edge_weight)
+        # Each node's own: one for all would leave a node of low logits with 0 / 0.
+        highest = jnp.maximum(neighborhoods.max(logits), jax.lax.stop_gradient(own_logit))
+        own = jnp.exp(own_logit - highest)
+        share = edge_weight[..., None] * jnp.exp(logits - neighborhoods.to_receivers(highest))
         total = own + neighborhoods.sum(share)
         attention = share / neighborhoods.to_receivers(total)
 

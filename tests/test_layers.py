@@ -1,4 +1,4 @@
-"""The AGAT layer against its equations, written edge by edge with a concatenation each."""
+"""The layers against their equations, written edge by edge with a concatenation each."""
 
 from typing import Any
 
@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from scipy.special import softmax
 
 from gatgnn_jax import edge_attention
 from gatgnn_jax.graphs import Neighborhoods
-from gatgnn_jax.layers import AGATLayer
+from gatgnn_jax.layers import AGATLayer, GATLayer
 from gatgnn_jax.ops import softplus
 from tests.commands import on_two_devices
 
@@ -222,3 +223,31 @@ print(len(jax.devices()), "devices")
 
 def test_gradients_are_summed_over_devices():
     assert on_two_devices(TWO_DEVICES) == "2 devices"
+
+
+@pytest.mark.parametrize("size", [1.0, 60.0], ids=["small", "large logits"])
+@pytest.mark.parametrize("layout", ["dense", "flat"])
+def test_the_original_layer_is_its_equations(layout: str, size: float):
+    case = Case()
+    layer = GATLayer(NEURONS, HEADS, rngs=nnx.Rngs(1))
+    x = size * case.x
+    neighborhoods, edge_weight = case.neighborhoods(layout)
+    arguments = (None, neighborhoods, jnp.asarray(case.node_weight), edge_weight)
+
+    kernel, vectors = (np.asarray(p[...], float) for p in (layer.kernel, layer.attention))
+    w = (x @ kernel).reshape(NODES, HEADS, NEURONS)
+    expected = np.zeros((NODES, NEURONS))
+    for node in range(NODES):
+        slots = np.flatnonzero(case.edge_weight[node])
+        ends = np.append(case.sender[node, slots], node)
+        pairs = np.concatenate([np.broadcast_to(w[node], w[ends].shape), w[ends]], -1)
+        logits = (pairs * vectors).sum(-1)
+        logits = np.where(logits > 0, logits, 0.2 * logits)
+        logits += np.log(np.append(case.edge_weight[node, slots], 1))[:, None]
+        message = (softmax(logits, axis=0)[..., None] * w[ends]).sum(0).mean(0)
+        expected[node] = np.where(message > 0, message, np.expm1(np.minimum(message, 0)))
+
+    y, _ = layer(jnp.asarray(x, jnp.float32), *arguments, train=True)
+    np.testing.assert_allclose(y, expected, rtol=2e-5, atol=2e-5 * size)
+    slope = jax.grad(lambda x: layer(x, *arguments, train=True)[0].sum())(jnp.asarray(x))
+    assert np.isfinite(slope).all()
