@@ -106,6 +106,8 @@ class TrainConfig:
         weight_decay: AdamW's, on every parameter.
         standardize: let the network give regression targets in standard deviations from the mean of
             the training crystals; the loss counts in these units.
+        huber_delta: the loss of a regression error is quadratic up to this size and linear beyond,
+            in units of the network's output (1: the paper's SmoothL1).
         averaging: how much of the moving average of the weights a step keeps (0.99: it spans about
             the last 100 steps); predictions are made with the average. 0: none is kept.
         ensemble: networks trained at once, from different initial weights on the same batches; the
@@ -124,6 +126,7 @@ class TrainConfig:
     decay: float = 0.1
     weight_decay: float = 0.1
     standardize: bool = True
+    huber_delta: float = 1.0
     averaging: float = 0.0
     ensemble: int = 1
     patience: int = 150
@@ -134,7 +137,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "ensemble", "patience"):
             _check_at_least(self, name, 1)
-        for name in ("learning_rate", "decay"):
+        for name in ("learning_rate", "decay", "huber_delta"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be above 0")
         if self.weight_decay < 0:

@@ -38,15 +38,23 @@ class Sums:
     count: jax.Array
 
 
-def loss_sums(prediction: jax.Array, target: jax.Array, properties: Sequence[Property]) -> Sums:
+def loss_sums(
+    prediction: jax.Array,
+    target: jax.Array,
+    properties: Sequence[Property],
+    huber_delta: float = 1.0,
+) -> Sums:
     """Loss and error over a batch; targets that are NaN do not count.
 
-    SmoothL1 with beta 1 (section 2.4), in the units of the network's output, for regression,
-    cross-entropy for classification. `prediction` [G, outputs] or, of an ensemble, [G, M, outputs];
-    `target` [G, T].
+    Cross-entropy for classification; for regression Huber's loss in the units of the network's
+    output, which with a `huber_delta` of 1 is the paper's SmoothL1 (section 2.4). `prediction`
+    [G, outputs] or, of an ensemble, [G, M, outputs]; `target` [G, T].
     """
     if prediction.ndim == 3:
-        members = [loss_sums(own, target, properties) for own in jnp.moveaxis(prediction, 1, 0)]
+        members = [
+            loss_sums(own, target, properties, huber_delta)
+            for own in jnp.moveaxis(prediction, 1, 0)
+        ]
         return jax.tree.map(lambda *own: sum(own) / len(own), *members)
     totals = []
     for t, (p, outputs) in enumerate(zip(properties, output_slices(properties), strict=True)):
@@ -60,7 +68,7 @@ def loss_sums(prediction: jax.Array, target: jax.Array, properties: Sequence[Pro
             error = (output.argmax(-1) != label).astype(jnp.float32)
         else:
             difference = output[:, 0] - (value - p.mean) / p.scale
-            loss = optax.huber_loss(difference, delta=1.0)
+            loss = optax.huber_loss(difference, delta=huber_delta)
             error = jnp.abs(difference) * p.scale
         totals.append([jnp.where(known, x, 0.0).sum() for x in (loss, error, 1.0)])
     return Sums(*jnp.asarray(totals).T)

@@ -89,6 +89,7 @@ def train_step(
     properties: Sequence[Property],
     shape: BatchShape,
     averaging: float = 0.0,
+    huber_delta: float = 1.0,
 ) -> tuple[TrainState, Sums]:
     """One AdamW step on this device's share of a batch.
 
@@ -102,6 +103,7 @@ def train_step(
         properties: what the targets are.
         shape: fixed sizes of the batch on one device.
         averaging: how much of `state.average` a step keeps, if there is one.
+        huber_delta: where the loss of a regression turns from quadratic to linear.
 
     Returns:
         The state after the step, and the batch's sums over all devices.
@@ -111,7 +113,7 @@ def train_step(
     def loss_of(params: ModelState) -> tuple[jax.Array, Any]:
         model = nnx.merge(graphdef, params, state.stats, copy=True)
         output = model(graph, train=True, key=jax.random.fold_in(key, state.step), axis_name=AXIS)
-        sums = loss_sums(output.prediction, graph.globals["target"], properties)
+        sums = loss_sums(output.prediction, graph.globals["target"], properties, huber_delta)
         sums = jax.lax.psum(sums, AXIS)
         # An ensemble's members each get the gradient of their own loss, not of the mean.
         members = output.prediction.shape[1] if output.prediction.ndim == 3 else 1
@@ -136,6 +138,7 @@ def make_train_steps(
     shape: BatchShape,
     mesh: Mesh,
     averaging: float = 0.0,
+    huber_delta: float = 1.0,
 ) -> Callable[..., tuple[TrainState, Sums]]:
     """Compiled `(state, data, batches, key) → (state, sums)` over many steps.
 
@@ -149,6 +152,7 @@ def make_train_steps(
         properties=properties,
         shape=shape,
         averaging=averaging,
+        huber_delta=huber_delta,
     )
 
     def steps(state: TrainState, data: CrystalArrays, batches: jax.Array, key: jax.Array) -> Any:

@@ -95,7 +95,13 @@ class Trainer:
         self.best = _copy(self.state)
         self.progress = Progress()
         self.train_steps = make_train_steps(
-            graphdef, optimizer, config.properties, self.feed.plan.shape, self.mesh, averaging
+            graphdef,
+            optimizer,
+            config.properties,
+            self.feed.plan.shape,
+            self.mesh,
+            averaging,
+            config.train.huber_delta,
         )
         self.predict = DatasetPredictor(graphdef, self.feed, config.properties, self.mesh)
 

@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.paper import __main__ as paper
 from benchmarks.paper import results
+from benchmarks.paper.networks import models_markdown
 from benchmarks.paper.studies import STUDIES, in_full
 from benchmarks.paper.trainings import Place, Sample, Training, sample
 from data_prep.cache import BUNDLED
@@ -118,3 +119,22 @@ def test_missing_data_and_failed_trainings_are_told(data_dir: Path, tmp_path: Pa
     broken = Training("hardness", "GATGNN", "crystals.jsonl.gz", "60:20:20", "paper-cgcnn", 1)
     with pytest.raises(UserError, match="hardness"):
         list(paper.train_all(Place(data_dir, tmp_path / "runs"), [(broken, 0)], 1))
+
+
+def test_networks_stand_side_by_side() -> None:
+    def row(method: str, target: str, parameters: int, *errors: float) -> results.Row:
+        spread = float(np.std(errors, ddof=1)) if len(errors) > 1 else None
+        return {
+            "method": method, "property": target, "unit": "log10(GPa)", "parameters": parameters,
+            "seeds": list(range(len(errors))), "test_mae": list(errors),
+            "test_mae_mean": float(np.mean(errors)), "test_mae_std": spread,
+        }  # fmt: skip
+
+    rows = [row("A", "bulk_modulus", 1200, 0.04, 0.05), row("B", "shear_modulus", 7, 0.1)]
+    speeds = [{"name": "A", "trained_per_second": 1234.5, "predicted_per_second": 9876.0}]
+    titles, _, *lines = models_markdown(rows, speeds).splitlines()
+    assert titles.endswith("| bulk modulus, log10(GPa) | shear modulus, log10(GPa) |")
+    assert lines == [
+        "| A | 1,200 | 1,234 | 9,876 | 0.0450 ± 0.0071 (2) | – |",
+        "| B | 7 | – | – | – | 0.1000 (1) |",
+    ]

@@ -5,6 +5,7 @@ the command runs again; one that was interrupted goes on. The runs themselves st
 `runs/paper`, where `evaluate`, `predict` and the other commands can use them.
 """
 
+import json
 import os
 import sys
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from rich.console import Console
 from benchmarks.paper import results
 from benchmarks.paper.features import features, features_markdown
 from benchmarks.paper.figures import figure4, table5, table5_markdown
+from benchmarks.paper.networks import models_markdown, speeds
 from benchmarks.paper.studies import FULL_EPOCHS, STUDIES, in_full
 from benchmarks.paper.trainings import Place, Training, train_all
 from data_prep.errors import UserError
@@ -102,8 +104,20 @@ def study(options: Options) -> None:
         assert row is not None
         value = row["test_mae"][row["seeds"].index(seed)]
         console.print(f"{training.target}, {training.method}, seed {seed}: test MAE {value:.4f}")
-    publish(options, results.markdown(rows, FULL_EPOCHS))
+    if options.name == "models":
+        table = models_markdown(rows, speeds_once(options, trainings, place))
+    else:
+        table = results.markdown(rows, FULL_EPOCHS)
+    publish(options, table)
     console.print(f"see {path} and {path.with_suffix('.md')}")
+
+
+def speeds_once(options: Options, trainings: list[Training], place: Place) -> list[results.Row]:
+    """How fast the networks are, measured unless an earlier call has written it down."""
+    path = options.out / "models_speed.json"
+    if not path.exists():
+        results.write_rows(path, speeds(trainings, place))
+    return json.loads(path.read_text())
 
 
 FIGURES = {
