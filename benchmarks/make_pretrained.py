@@ -1,6 +1,7 @@
 """`python -m benchmarks.make_pretrained RUN ...`: ready-made models for the package, with cards.
 
-Of the runs given of a property the one with the lowest validation error is taken.
+A run of several properties gives a model of each. Of all that predict a property the one with the
+lowest validation error is taken.
 """
 
 import dataclasses
@@ -10,15 +11,26 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pandas as pd
 import tyro
 
 from data_prep.cache import open_dataset
+from data_prep.properties import Property
 from gatgnn_jax.cli import run_command
+from gatgnn_jax.objective import output_slices
 from gatgnn_jax.report import read_finished
-from gatgnn_jax.report_numbers import Finished, compositions, property_numbers
-from gatgnn_jax.run_directory import PRETRAINED, SEEN, DataInfo, RunDirectory, write_text
+from gatgnn_jax.report_numbers import Finished, compare_settings, compositions, property_numbers
+from gatgnn_jax.run_directory import (
+    PRETRAINED,
+    SEEN,
+    DataInfo,
+    ModelState,
+    RunConfig,
+    RunDirectory,
+    write_text,
+)
 
 FEWEST = 10
 """Test crystals with an element for it to stand in the card."""
@@ -26,13 +38,37 @@ FEWEST = 10
 SHOWN = 8
 """Elements with the lowest and the highest error in the card."""
 
-NAMES = {"mp_elastic": "3,192 crystals of CGCNN's elastic list (Materials Project, 2017)"}
+NAMES = {
+    "mp_elastic": "3,192 crystals of CGCNN's elastic list (Materials Project, 2017)",
+    "mp_cgcnn": "37,172 crystals of CGCNN's large list (Materials Project, 2017)",
+}
 """What a card calls the files of crystals."""
 
 
-def card(run: Finished, numbers: Mapping[str, Any], data: str) -> str:
-    """The model card as Markdown, from what `property_numbers` says."""
-    p, settings = run.config.properties[0], run.config.train
+def command(config: RunConfig) -> str:
+    """The training as a command, without the paths of its data."""
+    preset, settings = compare_settings(config)
+    words = ["python -m gatgnn_jax.train", f"--preset {preset}"]
+    words += [f"--property {','.join(p.name for p in config.properties)}"]
+    for _, name, value, usual in settings:
+        if value != usual or name == "seed":
+            shown = Path(value).name if name == "init_from" else value
+            words.append(f"--{name.replace('_', '-')} {shown}")
+    return " ".join(words)
+
+
+def of_property(config: RunConfig, model: ModelState, p: Property) -> tuple[RunConfig, ModelState]:
+    """The part of a run that predicts one of its properties."""
+    outputs = output_slices(config.properties)[config.properties.index(p)]
+    params = jax.tree_util.tree_map_with_path(
+        lambda path, leaf: leaf[..., outputs] if path[0].key == "out" else leaf, model.params
+    )
+    own = dataclasses.replace(config, properties=(p,))
+    return own, ModelState(params, model.stats)
+
+
+def card(run: Finished, p: Property, numbers: Mapping[str, Any], data: str) -> str:
+    """The card of a run's model of `p` as Markdown, from what `property_numbers` says."""
     scores, unit = numbers["scores"]["test"], numbers["unit"]
     subsets = run.predictions.subset.value_counts()
     common = sorted(row for row in numbers["elements"] if row[1] >= FEWEST)
@@ -49,9 +85,8 @@ def card(run: Finished, numbers: Mapping[str, Any], data: str) -> str:
         "",
         f"- **Data**: {data}; training {subsets['train']:,}, validation {subsets['val']:,}, test "
         f"{subsets['test']:,} crystals. Computed values (DFT, PBE), not measured ones.",
-        f"- **Training**: `python -m gatgnn_jax.train --preset paper-cgcnn --seed {settings.seed}`;"
-        f" best of {run.summary['epochs']} epochs by validation error "
-        f"({run.summary['val_mae']:.4f}).",
+        f"- **Training**: `{command(run.config)}`; best of {run.summary['epochs']} epochs by "
+        f"validation error ({validation_error(run.summary, p):.4f}).",
         "- **Test error**, on crystals it has never seen: mean absolute error "
         f"{scores['mae']:.4f}{with_unit}{own}, R² {scores['r2']:.3f}. Always saying the training "
         f"mean: {numbers['naive']:.4f}.",
@@ -75,47 +110,51 @@ def card(run: Finished, numbers: Mapping[str, Any], data: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def export(path: Path) -> Path:
-    """Copy what prediction needs of a run into the package; the folder it is in."""
+def validation_error(summary: Mapping[str, Any], p: Property) -> float:
+    """The mean absolute error of one of a run's properties."""
+    return summary.get("val_mae", summary.get(f"val_mae_{p.name}"))
+
+
+def export(path: Path, name: str) -> Path:
+    """Copy what prediction of a property needs of a run into the package; the folder it is in."""
     run = RunDirectory.open(path)
-    finished, config = read_finished(run), run.config()
+    finished, (config, _, model) = read_finished(run), run.load_best()
+    p = next(p for p in config.properties if p.name == name)
     assert config.data.source is not None
     source = Path(config.data.source)
     dataset, _ = open_dataset(source, config.graph)
     order = {name: row for row, name in enumerate(dataset.ids)}
     cells = compositions(dataset, [order[name] for name in finished.predictions.id.astype(str)])
-    numbers = property_numbers(finished, config.properties[0], cells, {})
+    numbers = property_numbers(finished, p, cells, {})
 
-    target = PRETRAINED / config.properties[0].name
+    target = PRETRAINED / p.name
     shutil.rmtree(target, ignore_errors=True)
-    # That file tells where the training ran, and is not needed.
-    shutil.copytree(
-        path / "checkpoints" / "best",
-        target / "checkpoints" / "best",
-        ignore=shutil.ignore_patterns("commit_success.txt"),
-    )
-    stripped = dataclasses.replace(config, data=DataInfo(element_counts=config.data.element_counts))
-    write_text(target / "config.json", stripped.to_json())
+    own, own_model = of_property(config, model, p)
+    # Where the data lay is nobody's business.
+    info = DataInfo(element_counts=config.data.element_counts)
+    ready = RunDirectory.create(target, dataclasses.replace(own, data=info))
+    ready.save_best(own_model)
+    # That file tells where it was written, and is not needed.
+    (target / "checkpoints" / "best" / "commit_success.txt").unlink(missing_ok=True)
     split = run.read_json("split.json")
     write_text(target / SEEN, "\n".join(np.sort(split["train"] + split["val"])) + "\n")
     data = NAMES.get(source.name.partition(".")[0], source.name)
-    write_text(target / "README.md", card(finished, numbers, data))
+    write_text(target / "README.md", card(finished, p, numbers, data))
     return target
 
 
 def main(runs: tyro.conf.Positional[tuple[Path, ...]]) -> int:
     """Ready-made models of some runs, one a property."""
-    table = pd.DataFrame(
-        {
-            "run": list(runs),
-            "property": [RunDirectory.open(run).config().properties[0].name for run in runs],
-            "val_mae": [
-                RunDirectory.open(run).read_json("summary.json")["val_mae"] for run in runs
-            ],
-        }
-    )
-    for _, group in table.groupby("property"):
-        sys.stdout.write(f"{export(group.sort_values('val_mae').run.iloc[0])}\n")
+    rows = []
+    for path in runs:
+        run = RunDirectory.open(path)
+        summary = run.read_json("summary.json")
+        rows += [
+            {"run": path, "property": p.name, "val_mae": validation_error(summary, p)}
+            for p in run.config().properties
+        ]
+    for name, group in pd.DataFrame(rows).groupby("property"):
+        sys.stdout.write(f"{export(group.sort_values('val_mae').run.iloc[0], str(name))}\n")
     return 0
 
 

@@ -9,10 +9,11 @@ import pytest
 from pymatgen.core import Structure
 from pymatgen.io.cif import CifWriter
 
+from benchmarks.make_pretrained import of_property
 from data_prep.cache import BUNDLED
 from gatgnn_jax import Predictor, evaluate, predict, train
 from gatgnn_jax.run_directory import PRETRAINED, RunDirectory
-from tests.commands import bundled_rows, error_of
+from tests.commands import bundled_rows, error_of, untrained_run
 
 NAMES = sorted(place.parent.name for place in PRETRAINED.glob("*/config.json"))
 
@@ -63,6 +64,19 @@ def test_a_run_of_that_name_comes_first(tmp_path: Path, monkeypatch: pytest.Monk
     assert RunDirectory.open(Path("bulk_modulus")).path.parent == PRETRAINED
     Path("bulk_modulus", "config.json").write_text("{}")
     assert RunDirectory.open(Path("bulk_modulus")).path == Path("bulk_modulus")
+
+
+def test_a_run_of_several_properties_gives_a_model_of_each(tmp_path: Path) -> None:
+    both = RunDirectory(untrained_run(tmp_path / "both", ("bulk_modulus", "poisson_ratio")))
+    config, _, model = both.load_best()
+    crystals = [Structure.from_dict(row["structure"]) for row in bundled_rows(3)]
+    expected = Predictor.load(both.path).predict(crystals).values
+    for column, p in enumerate(config.properties):
+        own, own_model = of_property(config, model, p)
+        run = RunDirectory.create(tmp_path / p.name, own)
+        run.save_best(own_model)
+        values = Predictor.load(run.path).predict(crystals).values
+        np.testing.assert_allclose(values[:, 0], expected[:, column], rtol=1e-6)
 
 
 def test_what_does_not_work_is_explained(
