@@ -22,7 +22,7 @@ from data_prep.errors import BadCrystal, UserError
 from data_prep.properties import UNNAMED_COLUMN
 from data_prep.structures import Atoms, is_structure_file, structure_id
 
-_ID_KEYS = ("id", "material_id", "task_id", "mp_id")
+_ID_KEYS = ("id", "material_id", "task_id", "mp_id", "jid")
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def decode_line(line: JsonLine) -> Record:
 
 
 def read_json(path: Path) -> list[Record]:
-    """A list of structures, of rows with a structure, or a Matbench table.
+    """A list of structures, of rows with a structure (JARVIS' too), or a Matbench table.
 
     Raises:
         UserError: the file cannot be read, or holds something else.
@@ -196,7 +196,7 @@ def _record_of_row(row: Mapping[str, Any], name: str) -> Record:
     if "lattice" in row and "sites" in row:
         return Record(name, row)
     identifier = next((str(row[key]) for key in _ID_KEYS if row.get(key) is not None), name)
-    content = row.get("structure", row.get("cif"))
+    content = row.get("structure", row.get("cif", row.get("atoms")))
     if not isinstance(content, str | dict):
         content = None
     targets = row.get("targets")

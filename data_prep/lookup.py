@@ -13,7 +13,7 @@ from data_prep.sources import open_source, read_item
 MAX_BYTES = 64_000_000
 """A larger file is not read again: it would take longer than what it is wanted for."""
 
-_NAMES = re.compile(rb'"(?:id|material_id|task_id|mp_id)"\s*:\s*"?([^",}]+)')
+_NAMES = re.compile(rb'"(?:id|material_id|task_id|mp_id|jid)"\s*:\s*"?([^",}]+)')
 
 
 def find_structures(data: Path | None, ids: Collection[str]) -> dict[str, Structure]:

@@ -52,15 +52,15 @@ _KNOWN = {
     )
 }
 
-# Spellings of the published program, of the Materials Project and of Matbench.
+# Spellings of the published program, of the Materials Project, of Matbench and of JARVIS.
 _ALIASES = {
-    "formation_energy": ("formation_energy_per_atom", "e_form"),
-    "absolute_energy": ("final_energy_per_atom", "energy_per_atom"),
-    "band_gap": ("gap_pbe", "bandgap"),
+    "formation_energy": ("formation_energy_per_atom", "e_form", "formation_energy_peratom"),
+    "absolute_energy": ("final_energy_per_atom", "energy_per_atom", "optb88vdw_total_energy"),
+    "band_gap": ("gap_pbe", "bandgap", "optb88vdw_bandgap"),
     "fermi_energy": ("efermi",),
     "bulk_modulus": ("bulk_moduli", "k_vrh"),
     "shear_modulus": ("shear_moduli", "g_vrh"),
-    "poisson_ratio": ("poisson",),
+    "poisson_ratio": ("poisson", "homogeneous_poisson"),
 }
 _CANONICAL = {alias: name for name, aliases in _ALIASES.items() for alias in aliases}
 

@@ -131,7 +131,7 @@ def structure_from_poscar(text: str) -> Structure:
 
 
 def structure_from_dict(content: Mapping[str, Any]) -> Structure:
-    """The structure of a pymatgen dictionary (``Structure.as_dict``).
+    """The structure of a dictionary of pymatgen (``Structure.as_dict``) or JARVIS (``atoms``).
 
     Raises:
         BadCrystal: a dictionary that is no structure.
@@ -139,7 +139,14 @@ def structure_from_dict(content: Mapping[str, Any]) -> Structure:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return Structure.from_dict(dict(content))
+            if "lattice_mat" not in content:
+                return Structure.from_dict(dict(content))
+            return Structure(
+                content["lattice_mat"],
+                [element.strip() for element in content["elements"]],
+                content["coords"],
+                coords_are_cartesian=content["cartesian"],
+            )
     except Exception as error:
         raise BadCrystal(
             f"unreadable structure: {type(error).__name__} {_one_line(error)}"

@@ -216,8 +216,8 @@ def models() -> list[Training]:
 def best() -> list[Training]:
     """The preset `best` on the elastic properties, and an ensemble of it, beside the paper."""
     single = [replace(t, preset="best") for t in table2() if t.data == ELASTIC]
-    ensemble = {"method": "ensemble of 5", "options": ("--ensemble=5",)}
-    return [own for t in single for own in (t, replace(t, **ensemble))]
+    five = [replace(t, method="ensemble of 5", options=("--ensemble=5",)) for t in single]
+    return [t for pair in zip(single, five, strict=True) for t in pair]
 
 
 STUDIES = {
