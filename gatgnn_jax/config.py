@@ -144,8 +144,6 @@ class TrainConfig:
             raise ValueError(f"weight_decay is {self.weight_decay}: it must be 0 or more")
         if not 0 <= self.averaging < 1:
             raise ValueError(f"averaging is {self.averaging}: it must be 0 or more, and below 1")
-        if self.ensemble > 1 and (self.init_from is not None or self.freeze):
-            raise ValueError("an ensemble starts anew: leave out --init-from and --freeze")
         rising = all(a < b for a, b in zip((0.0, *self.milestones), self.milestones, strict=False))
         if not rising:
             raise ValueError(

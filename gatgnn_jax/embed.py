@@ -23,7 +23,7 @@ from data_prep.progress import track
 from data_prep.sources import open_structures
 from gatgnn_jax import plots
 from gatgnn_jax.cli import Device, output_folder, run_command, use_device
-from gatgnn_jax.predict import good_crystals
+from gatgnn_jax.inputs import checked_batch_size, good_crystals, named_files
 from gatgnn_jax.predictor import StreamPredictor
 from gatgnn_jax.run_directory import RunDirectory, write_text
 from gatgnn_jax.tables import prediction_columns, to_csv
@@ -43,10 +43,11 @@ class EmbedOptions:
     run: tyro.conf.Positional[Path]
     """The run directory of a trained model, or the name of a ready-made one."""
     files: tyro.conf.Positional[tuple[Path, ...]]
-    """CIF or POSCAR files (.gz too), folders of them, JSON lines, JSON or CSV of structures."""
+    """CIF or POSCAR files (.gz too), folders of them, JSON lines, JSON or CSV of structures; - for
+    a list of such paths on standard input."""
     out: Path = Path("vectors.csv")
-    """The table to write: .csv, .npz (arrays `id`, `vector`, `prediction`) or .parquet. Crystals
-    left out go to skipped.csv beside it."""
+    """The table to write: .csv, .npz (arrays `id`, `vector`, `prediction` and, of an ensemble,
+    `uncertainty`) or .parquet. Crystals left out go to skipped.csv beside it."""
     map: Map = "pca"
     """How the picture beside it is drawn: the two directions of most variance, or t-SNE, which
     keeps neighbours together and takes longer."""
@@ -63,12 +64,14 @@ class EmbedOptions:
 def main(arguments: list[str]) -> int:
     """The command; returns the exit status."""
     options = tyro.cli(EmbedOptions, prog="python -m gatgnn_jax.embed", args=arguments)
-    _check(options)
+    batch_size = checked_batch_size(options.batch_size)
+    files = named_files(options.files, "embed")
+    _check_format(options.out)
     use_device(options.device)
     config, graphdef, model = RunDirectory.open(options.run).load_best()
-    source = open_structures(options.files)
+    source = open_structures(files)
     report = output_folder(options.out.parent) / "skipped.csv"
-    predictor = StreamPredictor(config, graphdef, model, options.batch_size)
+    predictor = StreamPredictor(config, graphdef, model, batch_size)
     results = track(
         featurize(source.items(), config.graph, options.workers),
         source.count,
@@ -91,7 +94,9 @@ def main(arguments: list[str]) -> int:
 
     values = np.concatenate([batch.values for batch in batches])
     vectors = np.concatenate([batch.crystal_vector for batch in batches])
-    table = prediction_columns(config.properties, values)
+    spreads = [batch.uncertainty for batch in batches if batch.uncertainty is not None]
+    spread = np.concatenate(spreads) if spreads else None
+    table = prediction_columns(config.properties, values, uncertainty=spread)
     table.insert(0, "id", ids)
     write_vectors(table, vectors, options.out)
     console = Console(quiet=options.quiet, highlight=False, soft_wrap=True)
@@ -107,14 +112,10 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _check(options: EmbedOptions) -> None:
-    if options.batch_size < 1:
-        raise UserError(f"--batch-size is {options.batch_size}: give 1 or more")
-    if not options.files:
-        raise UserError("nothing to embed: name structure files or folders after the run")
-    if options.out.suffix not in FORMATS:
-        raise UserError(f"--out: {options.out} must end in {', '.join(FORMATS)}")
-    if options.out.suffix == ".parquet" and not find_spec("pyarrow"):
+def _check_format(out: Path) -> None:
+    if out.suffix not in FORMATS:
+        raise UserError(f"--out: {out} must end in {', '.join(FORMATS)}")
+    if out.suffix == ".parquet" and not find_spec("pyarrow"):
         raise UserError("--out: parquet files need pyarrow: pip install pyarrow, or write .npz")
 
 
@@ -122,9 +123,12 @@ def write_vectors(table: pd.DataFrame, vectors: np.ndarray, out: Path) -> None:
     """Write ids and predictions [C rows] with the vectors [C, F], whole or not at all."""
     unfinished = out.with_name(f".{out.stem}.part{out.suffix}")
     if out.suffix == ".npz":
-        prediction = table.filter(regex="^(prediction|probability)").to_numpy(np.float64)
-        ids = table.id.to_numpy(str)
-        np.savez_compressed(unfinished, id=ids, vector=vectors, prediction=prediction)
+        arrays = {"id": table.id.to_numpy(str), "vector": vectors}
+        for name, kinds in (("prediction", "prediction|probability"), ("uncertainty",) * 2):
+            columns = table.filter(regex=f"^({kinds})")
+            if columns.shape[1]:
+                arrays[name] = columns.to_numpy(np.float64)
+        np.savez_compressed(unfinished, **arrays)
     else:
         names = [f"v{column}" for column in range(vectors.shape[1])]
         table = pd.concat([table, pd.DataFrame(vectors, columns=names)], axis=1)

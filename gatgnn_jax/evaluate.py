@@ -7,7 +7,7 @@ NAME. Evaluating again writes over them.
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,10 +21,10 @@ from data_prep.build import skipped_table
 from data_prep.cache import open_dataset
 from data_prep.dataset import GraphDataset
 from data_prep.errors import Skipped, UserError
-from data_prep.properties import Property, resolve_property, select_targets
+from data_prep.properties import resolve_property, select_targets
 from gatgnn_jax.cli import Device, output_folder, run_command, use_device
 from gatgnn_jax.feeds import make_feed
-from gatgnn_jax.objective import member_spread, metrics, predicted_values
+from gatgnn_jax.objective import metrics
 from gatgnn_jax.predictor import DatasetPredictor
 from gatgnn_jax.run_directory import (
     PRETRAINED,
@@ -35,7 +35,8 @@ from gatgnn_jax.run_directory import (
     write_text,
 )
 from gatgnn_jax.splits import SUBSETS
-from gatgnn_jax.tables import subset_table, to_csv, unit_of
+from gatgnn_jax.subset_predictions import SubsetPredictions, predict_subsets
+from gatgnn_jax.tables import to_csv, unit_of
 from gatgnn_jax.train_step import data_mesh, replicate
 
 METRICS = {
@@ -100,27 +101,15 @@ def main(arguments: list[str]) -> int:
     predict = DatasetPredictor(graphdef, feed, config.properties, mesh)
     model = ModelState(*replicate(tuple(model), mesh))
     chosen = {name: rows for name, rows in crystals.subsets.items() if subset in (name, "all")}
-    outputs = {name: predict.outputs(model, rows)[rows] for name, rows in chosen.items()}
-    predicted = {name: predicted_values(own, config.properties) for name, own in outputs.items()}
-    spread = {name: member_spread(own, config.properties) for name, own in outputs.items()}
-    target = {name: crystals.target[rows] for name, rows in chosen.items()}
-    ids = {name: crystals.dataset.ids[rows] for name, rows in chosen.items()}
-
-    write_text(
-        folder / "predictions.csv",
-        to_csv(subset_table(ids, predicted, target, config.properties, spread)),
-    )
-    scores = {
-        f"{name}_{key}": value
-        for name in chosen
-        for key, value in metrics(predicted[name], target[name], config.properties).items()
-    }
+    predictions = predict_subsets(predict, model, chosen, crystals.dataset.ids, crystals.target)
+    write_text(folder / "predictions.csv", to_csv(predictions.table()))
+    scores = {key: value for name in chosen for key, value in predictions.scores(name).items()}
     counts = {name: len(rows) for name, rows in chosen.items()}
     write_text(folder / "metrics.json", to_json(scores | {"crystals": counts}))
     write_text(folder / "skipped.csv", skipped_table(crystals.skipped))
 
     console = Console(quiet=options.quiet, highlight=False, soft_wrap=True)
-    console.print(metrics_table(predicted, target, config.properties))
+    console.print(metrics_table(predictions))
     if crystals.skipped:
         console.print(f"{len(crystals.skipped):,} crystals left out: see {folder / 'skipped.csv'}")
     console.print(f"see {folder}")
@@ -191,12 +180,9 @@ def skipped_rows(dataset: GraphDataset, reasons: Mapping[int, str]) -> list[Skip
     return [Skipped(str(dataset.ids[row]), reason) for row, reason in reasons.items()]
 
 
-def metrics_table(
-    predicted: Mapping[str, np.ndarray],
-    target: Mapping[str, np.ndarray],
-    properties: Sequence[Property],
-) -> Table:
-    """A row of metrics for each subset and property; both arrays are [C, T] by subset."""
+def metrics_table(predictions: SubsetPredictions) -> Table:
+    """A row of metrics for each subset and property."""
+    properties = predictions.properties
     tasks = {p.task for p in properties}
     names = {
         key: name for task, own in METRICS.items() if task in tasks for key, name in own.items()
@@ -204,11 +190,12 @@ def metrics_table(
     table = Table("subset", "property", "unit", "crystals", *names.values())
     for column in table.columns[3:]:
         column.justify = "right"
-    for subset in predicted:
+    for subset, predicted in predictions.predicted.items():
+        target = predictions.target[subset]
         for t, p in enumerate(properties):
-            own = metrics(predicted[subset][:, [t]], target[subset][:, [t]], [p])
+            own = metrics(predicted[:, [t]], target[:, [t]], [p])
             values = [f"{own[key]:.4f}" if key in own else "" for key in names]
-            known = int((~np.isnan(target[subset][:, t])).sum())
+            known = int((~np.isnan(target[:, t])).sum())
             table.add_row(subset, p.name, unit_of(p), f"{known:,}", *values)
     return table
 

@@ -12,6 +12,7 @@ from gatgnn_jax.config import GlobalAttention
 from gatgnn_jax.explanation import Explanation
 from gatgnn_jax.pages import assemble, crystal_data
 from gatgnn_jax.predictions import Predictions
+from gatgnn_jax.tables import in_own_unit
 
 COLOR_MAP = "viridis"
 """Rises evenly in lightness, so that it also works in grey and for the colour-blind."""
@@ -75,7 +76,7 @@ def _crystal(crystal: ExplainedCrystal) -> dict[str, Any]:
         "views": [
             {
                 "run": view.run,
-                "method": METHODS[view.global_attention],
+                "method": METHODS[view.global_attention] + _of_members(view.explanation),
                 "label": METHODS[view.global_attention].partition(":")[0] if is_new else view.run,
                 "predictions": _predictions(view.explanation.prediction),
                 **_attention(view.explanation),
@@ -83,6 +84,11 @@ def _crystal(crystal: ExplainedCrystal) -> dict[str, Any]:
             for view in crystal.views
         ],
     }
+
+
+def _of_members(explanation: Explanation) -> str:
+    """A word on ensembles, whose attention is a mean."""
+    return "" if explanation.prediction.uncertainty is None else ", mean of an ensemble"
 
 
 def _attention(explanation: Explanation) -> dict[str, Any]:
@@ -97,19 +103,23 @@ def _attention(explanation: Explanation) -> dict[str, Any]:
 
 
 def _predictions(prediction: Predictions) -> list[dict[str, str]]:
-    """Value, unit and small print of every property."""
+    """Value, unit and small print of every property; of an ensemble with the uncertainty."""
     texts = []
     for t, p in enumerate(prediction.properties):
-        transformed = f"{prediction.transformed[0, t]:.4f}"
+        value, unit = prediction.transformed[0, t], p.unit
+        transformed = f"{value:.4f}"
         if prediction.uncertainty is not None:
-            transformed += f" ± {prediction.uncertainty[0, t]:.4f}"
+            spread = prediction.uncertainty[0, t]
+            transformed += f" ± {spread:.4f}"
+            if p.transform == "log10":  # it is not the same upwards and downwards
+                low, high = in_own_unit(p, np.array([value - spread, value + spread]))
+                unit += f" ({low:.4g} to {high:.4g})"
         name = p.name.replace("_", " ")
         if p.task == "classification":
             texts.append({"value": transformed, "unit": "", "note": f"probability, {name}"})
         elif p.transform == "none":
-            texts.append({"value": transformed, "unit": p.unit, "note": name})
+            texts.append({"value": transformed, "unit": unit, "note": name})
         else:
             note = f"{name} · {prediction.transformed_units[t]} = {transformed}"
-            value = f"{prediction.values[0, t]:.4g}"
-            texts.append({"value": value, "unit": p.unit, "note": note})
+            texts.append({"value": f"{prediction.values[0, t]:.4g}", "unit": unit, "note": note})
     return texts

@@ -9,10 +9,10 @@ from flax import nnx
 
 from gatgnn_jax import plots
 from gatgnn_jax.model import parameter_count
-from gatgnn_jax.objective import member_spread, metrics, predicted_values
 from gatgnn_jax.run_directory import RunDirectory
 from gatgnn_jax.splits import SUBSETS
-from gatgnn_jax.tables import subset_table, to_csv
+from gatgnn_jax.subset_predictions import predict_subsets
+from gatgnn_jax.tables import to_csv
 from gatgnn_jax.training import Trainer
 
 
@@ -28,26 +28,20 @@ def write_results(
         num_skipped: crystals of the source that were left out.
     """
     config, progress, subsets = trainer.config, trainer.progress, trainer.subsets
-    outputs = {
-        name: trainer.predict.outputs(trainer.best, rows)[rows] for name, rows in subsets.items()
-    }
-    predicted = {name: predicted_values(own, config.properties) for name, own in outputs.items()}
-    spread = {name: member_spread(own, config.properties) for name, own in outputs.items()}
-    target = {name: trainer.target[rows] for name, rows in subsets.items()}
-    names = {name: ids[rows] for name, rows in subsets.items()}
-    table = subset_table(names, predicted, target, config.properties, spread)
-    run.write_text("predictions.csv", to_csv(table))
+    predictions = predict_subsets(trainer.predict, trainer.best, subsets, ids, trainer.target)
+    predicted, target = predictions.predicted, predictions.target
+    spread = predictions.spread["test"]
+    run.write_text("predictions.csv", to_csv(predictions.table()))
     plots.learning_curve(progress.rows, progress.best_epoch, config.properties, run.path)
     plots.parity(predicted, target, config.properties, run.path)
-    if spread["test"] is not None:
-        plots.calibration(
-            predicted["test"], target["test"], spread["test"], config.properties, run.path
-        )
+    if spread is not None:
+        plots.calibration(predicted["test"], target["test"], spread, config.properties, run.path)
 
     summary: dict[str, Any] = {}
     for name in reversed(SUBSETS):
-        scores = metrics(predicted[name], target[name], config.properties)
-        summary |= {f"{name}_{key}": value for key, value in scores.items()}
+        summary |= predictions.scores(name)
+    if spread is not None:
+        summary["members"] = predictions.member_scores("test")
     seconds = sum(row["seconds"] + row["validation_seconds"] for row in progress.timing)
     summary |= {
         "epochs": progress.epoch,

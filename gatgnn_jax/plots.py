@@ -8,9 +8,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from scipy.stats import norm
 
 from data_prep.properties import Property
+from gatgnn_jax.calibration import coverage, reliability
 from gatgnn_jax.objective import metrics
 from gatgnn_jax.tables import unit_of
 
@@ -101,10 +101,7 @@ def calibration(
             known = np.isfinite(target[:, t])
             value, truth = predicted[known, t], target[known, t]
             if p.task == "classification":
-                bins = np.digitize(value, np.linspace(0, 1, 11)[1:-1])
-                used = np.unique(bins)
-                x = np.array([value[bins == b].mean() for b in used])
-                y = np.array([truth[bins == b].mean() for b in used])
+                x, y = reliability(value, truth)
                 axes.set(xlabel="predicted probability of class 1", ylabel="share of class 1")
             else:
                 x, y = coverage(np.abs(value - truth), uncertainty[known, t])
@@ -113,16 +110,6 @@ def calibration(
             axes.plot([0, 1], [0, 1], color="black", linewidth=0.8, linestyle=":")
             axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", title=_title(p))
         save(figure, directory / "calibration.png")
-
-
-def coverage(error: np.ndarray, uncertainty: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Shares of normal errors that intervals should hold, and the shares they do hold.
-
-    `error` and `uncertainty` (a standard deviation) are [C].
-    """
-    expected = np.linspace(0.05, 0.95, 19)
-    within = error[:, None] <= uncertainty[:, None] * norm.ppf((1 + expected) / 2)
-    return expected, within.mean(axis=0)
 
 
 def crystal_map(

@@ -9,24 +9,23 @@ goes on where it was.
 
 import itertools
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import tyro
 from rich.console import Console
 
 from data_prep.build import skipped_table
 from data_prep.cache import fingerprint
-from data_prep.errors import BadCrystal, Skipped, UserError
-from data_prep.featurize import Featurized, featurize
+from data_prep.errors import Skipped, UserError
+from data_prep.featurize import featurize
 from data_prep.graph import CrystalGraph
 from data_prep.progress import track
 from data_prep.sources import open_structures
 from gatgnn_jax.cli import Device, output_folder, run_command, use_device
 from gatgnn_jax.growing_table import GrowingTable, Progress
-from gatgnn_jax.predictions import element_warning
+from gatgnn_jax.inputs import Named, checked_batch_size, good_crystals, named_files
 from gatgnn_jax.predictor import StreamPredictor
 from gatgnn_jax.run_directory import RunDirectory, write_text
 from gatgnn_jax.tables import prediction_columns
@@ -54,21 +53,11 @@ class PredictOptions:
     """Show errors only."""
 
 
-class Named(NamedTuple):
-    """A crystal on its way to the table."""
-
-    position: int
-    """among the crystals of the source"""
-    id: str
-    warning: str
-
-
 def main(arguments: list[str]) -> int:
     """The command; returns the exit status."""
     options = tyro.cli(PredictOptions, prog="python -m gatgnn_jax.predict", args=arguments)
-    if options.batch_size < 1:
-        raise UserError(f"--batch-size is {options.batch_size}: give 1 or more")
-    files = named_files(options.files)
+    batch_size = checked_batch_size(options.batch_size)
+    files = named_files(options.files, "predict")
     if options.out.is_dir():
         raise UserError(f"--out: {options.out} is a directory; give the name of a file")
     use_device(options.device)
@@ -76,7 +65,7 @@ def main(arguments: list[str]) -> int:
     report = output_folder(options.out.parent) / "skipped.csv"
     source = open_structures(files)
     config, graphdef, model = run.load_best()
-    predictor = StreamPredictor(config, graphdef, model, options.batch_size)
+    predictor = StreamPredictor(config, graphdef, model, batch_size)
     console = Console(quiet=options.quiet, highlight=False, soft_wrap=True)
 
     key = fingerprint(config.to_json(), [run.path / "checkpoints" / "best", *files])
@@ -116,44 +105,6 @@ def main(arguments: list[str]) -> int:
     if after.skipped:
         console.print(f"{len(after.skipped):,} left out: see {report}")
     return 0
-
-
-def named_files(paths: Sequence[Path]) -> list[Path]:
-    """The paths, with those that standard input lists, one a line, in the place of `-`.
-
-    Raises:
-        UserError: there are none.
-    """
-    files: list[Path] = []
-    for path in paths:
-        lines = map(str.strip, sys.stdin) if str(path) == "-" else [str(path)]
-        files += [Path(line) for line in lines if line]
-    if not files:
-        raise UserError("nothing to predict: name structure files or folders after the run")
-    return files
-
-
-def good_crystals(
-    results: Iterable[Featurized],
-    element_counts: Mapping[str, int],
-    left_out: dict[int, Skipped],
-    first: int = 0,
-    seen: Collection[str] = (),
-) -> Iterator[tuple[Named, CrystalGraph]]:
-    """The crystals that can be predicted; the others are added to `left_out`, by position.
-
-    `first` is the position of the first of `results`, and `seen` the ids that came before it.
-    """
-    known = set(seen)
-    for position, (record, graph) in enumerate(results, first):
-        if isinstance(graph, BadCrystal):
-            left_out[position] = Skipped(record.id, graph.reason)
-            continue
-        remarks = [element_warning(graph, element_counts)]
-        if record.id in known:
-            remarks.append("another crystal of this id came before")
-        known.add(record.id)
-        yield Named(position, record.id, "; ".join(filter(None, remarks))), graph
 
 
 def write_predictions(

@@ -14,6 +14,7 @@ from data_prep.dataset import GraphDataset
 from data_prep.elements import MAX_ATOMIC_NUMBER
 from data_prep.errors import Skipped
 from data_prep.properties import Property
+from gatgnn_jax.calibration import calibration_numbers
 from gatgnn_jax.config import PRESETS
 from gatgnn_jax.objective import metrics
 from gatgnn_jax.run_directory import RunConfig
@@ -57,6 +58,10 @@ class Finished:
     def predicted(self, p: Property) -> np.ndarray:
         """Transformed values, or the probability of class 1: float64 [C]."""
         return self.column("probability" if p.task == "classification" else "prediction", p)
+
+    def uncertainty(self, p: Property) -> np.ndarray | None:
+        """The spread of an ensemble's members, float64 [C]; None for a single network."""
+        return self.column("uncertainty", p) if self.config.train.ensemble > 1 else None
 
     def errors(self, p: Property) -> np.ndarray:
         """Absolute errors, or 1 for a wrong class: float64 [C]; NaN where there is no target."""
@@ -159,6 +164,27 @@ def property_numbers(
         "elements": [[name, count, error, counts.get(name, 0)] for name, count, error in elements],
         "systems": groups(lambda row: [systems[row]] if row in systems else []),
         "sizes": groups(lambda row: [_size(cells[row].num_atoms)]),
+        **uncertainty_numbers(run, p),
+    }
+
+
+def uncertainty_numbers(run: Finished, p: Property) -> dict[str, Any]:
+    """What the page says of an ensemble: its spread, what that is worth, its members' scores."""
+    uncertainty = run.uncertainty(p)
+    if uncertainty is None:
+        return {}
+    own = [values[run.test] for values in (run.predicted(p), run.target(p), uncertainty)]
+    ending = f"_{p.name}" if len(run.config.properties) > 1 else ""
+    score = "accuracy" if p.task == "classification" else "mae"
+    members = run.summary.get("members", {}).get(f"test_{score}{ending}")
+    return {
+        "uncertainty": [_short(value) for value in uncertainty],
+        "calibration": {
+            name: np.vectorize(_short, otypes=[object])(values).tolist() if len(values) else []
+            for name, values in calibration_numbers(p, *own).items()
+        },
+        # Earlier versions did not write them down.
+        "members": members if members and None not in members else None,
     }
 
 

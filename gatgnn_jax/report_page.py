@@ -16,6 +16,7 @@ SCRIPTS = (
     "crystal.js",
     "chart.js",
     "scatter.js",
+    "uncertainty.js",
     "sections.js",
     "report.js",
 )

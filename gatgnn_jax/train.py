@@ -27,6 +27,7 @@ from gatgnn_jax.outcome import write_results
 from gatgnn_jax.report import write_report
 from gatgnn_jax.reporting import TrainingReporter, closing_lines, headline_metric
 from gatgnn_jax.run_directory import (
+    PRETRAINED,
     DataInfo,
     RunConfig,
     RunDirectory,
@@ -192,9 +193,16 @@ def prepare(options: TrainOptions, resumed: RunConfig | None) -> Prepared:
     )
     if resumed is None and settings.init_from is not None:
         start = RunDirectory.open(Path(settings.init_from)).path.absolute()
-        settings = dataclasses.replace(settings, init_from=str(start))
+        # A ready-made model keeps its name: the package may lie elsewhere when the run goes on.
+        name = start.name if start.parent == PRETRAINED else str(start)
+        settings = dataclasses.replace(settings, init_from=name)
         trained = trained_run(start, RunConfig(graph, model, settings, properties, info)).config()
         if same_properties(properties, trained.properties):  # its last layer speaks in its units
+            if settings.ensemble > 1:
+                raise UserError(
+                    f"--init-from {settings.init_from} predicts {options.property} already, so "
+                    "that all members of an ensemble would be the same: leave it out"
+                )
             properties = tuple(
                 dataclasses.replace(own, mean=other.mean, scale=other.scale)
                 for own, other in zip(properties, trained.properties, strict=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from data_prep.errors import UserError
@@ -47,12 +48,17 @@ def initial_from(path: Path, config: RunConfig, start: ModelState) -> ModelState
         path: the trained run.
         config: the new run's settings.
         start: the new model's own initial weights; its last layer keeps them if it predicts
-            something else than the trained one.
+            something else than the trained one. The members of an ensemble differ in it alone.
 
     Raises:
         UserError: no trained run, or one of other settings.
     """
     trained, _, model = trained_run(path, config).load_best()
+    members = config.train.ensemble
+    if members > 1:  # each its own copy
+        model = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (members, *leaf.shape)), model)
+        structures = jax.tree.structure(start)
+        model = jax.tree.unflatten(structures, jax.tree.leaves(model))
     params = model.params
     if not same_properties(config.properties, trained.properties):
         params = jax.tree_util.tree_map_with_path(
@@ -85,5 +91,5 @@ def freeze(optimizer: optax.GradientTransformation, parts: Sequence[str]) -> Any
 
 
 def _part(path: Any) -> str:
-    """The model's attribute that a leaf belongs to."""
-    return str(path[0].key)
+    """The attribute of the model, or of an ensemble's members, that a leaf belongs to."""
+    return next(str(step.key) for step in path if str(step.key) != "members")

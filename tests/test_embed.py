@@ -1,5 +1,7 @@
 """`python -m gatgnn_jax.embed`: vectors that carry the prediction, in every format, and maps."""
 
+import io
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -51,9 +53,11 @@ def test_the_last_layers_make_the_prediction_of_a_vector(source: Path, tmp_path:
     np.testing.assert_allclose(table.prediction, y * p.scale + p.mean, rtol=1e-4)
 
 
-def test_formats_agree(source: Path, tmp_path: Path) -> None:
-    for name in ("a.csv", "a.npz"):
-        embed_to(tmp_path / name, source, "--map", "none")
+def test_formats_agree(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether the files are named one by one or in a list on standard input."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{source}\n\n"))
+    for name, files in (("a.csv", source), ("a.npz", Path("-"))):
+        embed_to(tmp_path / name, files, "--map", "none")
     table = pd.read_csv(tmp_path / "a.csv")
     with np.load(tmp_path / "a.npz") as file:
         assert file["id"].tolist() == table.id.tolist()
@@ -88,6 +92,8 @@ def test_bad_input_is_explained(tmp_path: Path, capsys: pytest.CaptureFixture[st
     arguments = ["bulk_modulus", BUNDLED, "--out", tmp_path / "vectors.txt"]
     assert ".csv, .npz, .parquet" in error_of(embed.main, arguments, capsys)
     assert "nothing to embed" in error_of(embed.main, ["bulk_modulus"], capsys)
+    arguments = ["bulk_modulus", BUNDLED, "--batch-size", "0"]
+    assert "--batch-size is 0" in error_of(embed.main, arguments, capsys)
     (tmp_path / "empty.cif").touch()
     arguments = ["bulk_modulus", tmp_path / "empty.cif", "--out", tmp_path / "vectors.csv"]
     assert "could be embedded" in error_of(embed.main, arguments, capsys)

@@ -9,6 +9,7 @@ import pytest
 
 from gatgnn_jax import train
 from gatgnn_jax.run_directory import RunDirectory
+from gatgnn_jax.transfer import _part
 from tests.commands import SMALL, error_of, train_run
 
 SHORT = ["--limit", "60", "--epochs", "1", *SMALL]
@@ -19,7 +20,7 @@ def weights(run: Path) -> dict[str, Any]:
     _, _, model = RunDirectory.open(run).load_best()
     parts: dict[str, Any] = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(model.params):
-        parts.setdefault(str(path[0].key), []).append(np.asarray(leaf))
+        parts.setdefault(_part(path), []).append(np.asarray(leaf))
     return parts
 
 
@@ -54,6 +55,25 @@ def test_weights_start_where_the_trained_ones_ended(run: Path, tmp_path: Path) -
     for part, values in weights(other).items():
         close = all(np.allclose(x, y, atol=1e-9) for x, y in zip(values, before[part], strict=True))
         assert close == (part != "out"), part
+
+
+def test_members_of_an_ensemble_start_together_but_for_the_last_layer(
+    run: Path, tmp_path: Path
+) -> None:
+    still = ["--learning-rate", "1e-12", "--weight-decay", "0"]
+    tuned = train_run(
+        tmp_path / "tuned", "--init-from", run, "--property", "poisson_ratio", "--ensemble", "2",
+        *still, *SHORT,
+    )  # fmt: skip
+    before, after = weights(run), weights(tuned)
+    assert set(after) == set(before)
+    for part, values in after.items():
+        for x, y in zip(values, before[part], strict=True):
+            assert x.shape == (2, *y.shape)
+            close = np.allclose(x, y[None], atol=1e-9)
+            assert close == (part != "out"), part
+    kernel = next(x for x in after["out"] if x.ndim == 3)
+    assert not np.allclose(kernel[0], kernel[1])
 
 
 @pytest.mark.parametrize(

@@ -110,9 +110,9 @@ class Chart {
     context.restore();
   }
 
-  curve(context, points, color) {
+  line(context, points, color, width = 1.6) {
     context.strokeStyle = color;
-    context.lineWidth = 1.6;
+    context.lineWidth = width;
     context.lineJoin = "round";
     context.beginPath();
     points.forEach(point => context.lineTo(...this.pixel(...point)));
@@ -163,18 +163,12 @@ class Curves extends Chart {
   }
 
   paint(context) {
-    for (const line of this.lines) this.curve(context, this.points(line), theme(line.color));
-    const [x] = this.pixel(this.mark.x, this.y.low);
+    for (const line of this.lines) this.line(context, this.points(line), theme(line.color));
     context.setLineDash([4, 4]);
-    context.strokeStyle = theme("--test");
-    context.lineWidth = 1.2;
-    context.beginPath();
-    context.moveTo(x, this.top);
-    context.lineTo(x, this.top + this.height);
-    context.stroke();
+    const { mark, y } = this;
+    this.line(context, [[mark.x, y.low], [mark.x, y.high]], theme("--test"), 1.2);
     context.setLineDash([]);
-    if (this.mark.y > 0)
-      this.dot(context, this.pixel(this.mark.x, this.mark.y), theme("--test"), 5);
+    if (mark.y > 0) this.dot(context, this.pixel(mark.x, mark.y), theme("--test"), 5);
     this.base.dataset.points = this.lines.reduce((n, line) => n + this.points(line).length, 0);
   }
 

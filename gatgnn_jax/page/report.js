@@ -27,22 +27,26 @@ const table = (kind, ...rest) => {
   made.caption.remove();
   return made;
 };
+const key = ({ name, color }) => make("span", { class: "key" },
+  make("i", { style: `background:var(${color})` }), name);
+const panel = (kind, name, note, ...contents) => make("div", { class: `panel ${kind}` },
+  make("div", { class: "name" }, `${name} `, make("span", {}, note)), ...contents);
 const tile = (name, value, unit, note) => make("div", { class: "tile" },
   make("div", { class: "name" }, name),
   make("div", { class: "value" }, value, make("small", {}, ` ${unit}`)),
   make("div", { class: "note" }, note));
 
 function tiles(property) {
-  const { test } = property.scores, { summary } = DATA;
+  const { test } = property.scores, { summary } = DATA, networks = settingOf("ensemble");
   const quality = isClass(property) ? [
     tile("Test accuracy", fixed(test.accuracy), "",
-      `always the commoner class: ${fixed(property.naive)}`),
+      `always the commoner class: ${fixed(property.naive)}${alone(property)}`),
     tile("Test AUC", fixed(test.auc), "",
       `log loss ${fixed(test.log_loss)}`),
   ] : [
     tile("Test error (MAE)", fixed(test.mae), property.unit,
       (property.log ? `${number(property.own_mae, 3)} ${property.own_unit}; ` : "")
-      + `always the training mean: ${fixed(property.naive)}`),
+      + `always the training mean: ${fixed(property.naive)}${alone(property)}`),
     tile("Test R²", fixed(test.r2), "",
       `RMSE ${fixed(test.rmse)} ${property.unit}`),
   ];
@@ -50,7 +54,7 @@ function tiles(property) {
     tile("Training time", duration(summary.seconds), "",
       `best epoch ${count(summary.best_epoch)} of ${count(summary.epochs)}; `
       + `${count(Math.round(summary.crystals_per_second))} crystals a second on ${summary.device}`),
-    tile("Model", settingOf("model").toUpperCase(), "",
+    tile("Model", `${networks > 1 ? `${networks} × ` : ""}${settingOf("model").toUpperCase()}`, "",
       `${ATTENTIONS[settingOf("global_attention")]}, `
       + `${several(settingOf("num_layers"), "layer")} of ${settingOf("neurons")} neurons, `
       + `${count(summary.parameters)} parameters`));
@@ -68,8 +72,6 @@ function learning(property) {
       label: isClass(property) ? "share of wrong classes" : `mean absolute error${unit}` }),
     { mark: { x: DATA.best_epoch, y: val[best] }, title: epoch => `epoch ${epoch}` });
   chart.box.classList.add("learning");
-  const key = ({ name, color }) => make("span", { class: "key" },
-    make("i", { style: `background:var(${color})` }), name);
   return card("Learning curves",
     `best: ${number(val[best])}${unit.slice(1)} in epoch ${DATA.best_epoch}`, chart.box,
     make("div", { class: "legend" }, ...lines.map(key),
@@ -83,7 +85,7 @@ function parity(property, shared) {
   const panels = SUBSETS.map(([name, label], subset) => [name, label,
     new Parity(`${label} crystals`, rowsOf(subset), property, axis, `--${name}`, shared)]);
   shared.onPin.push(() => {
-    panels.forEach(([, , panel]) => panel.pointAt(null));
+    panels.forEach(([, , chart]) => chart.pointAt(null));
     const rows = [...shared.pinned];
     pinned.replaceChildren(...(rows.length ? [crystals("pinned", property, rows,
       { by: 1, down: false }, shared)] : []));
@@ -92,23 +94,25 @@ function parity(property, shared) {
     const row = event.target.closest("tr[data-row]");
     if (row) shared.pin(+row.dataset.row);
   });
-  return card("Predicted and true values",
+  const made = card("Predicted and true values",
     "point at a crystal for its name, click to keep it below",
-    make("div", { class: "panels" }, ...panels.map(([name, label, panel]) => {
-      const { mae, r2 } = property.scores[name], title = label[0].toUpperCase() + label.slice(1);
-      return make("div", { class: `panel ${name}` }, make("div", { class: "name" },
-        `${title} `, make("span", {}, `${count(panel.rows.length)} crystals`
-          + ` · MAE ${number(mae, 3)} · R² ${number(r2, 3)}`)), panel.box);
+    make("div", { class: "panels" }, ...panels.map(([name, label, chart]) => {
+      const { mae, r2 } = property.scores[name];
+      return panel(name, label[0].toUpperCase() + label.slice(1), `${count(chart.rows.length)} `
+        + `crystals · MAE ${number(mae, 3)} · R² ${number(r2, 3)}`, chart.box);
     })), pinned);
+  if (property.uncertainty) made.querySelector(".head").append(
+    barChoice(shared, () => panels.forEach(([, , chart]) => chart.draw())));
+  return made;
 }
 
 function classes(property) {
   const sides = ["val", "test"].map(name => {
     const rows = rowsOf(SUBSETS.findIndex(([subset]) => subset === name));
-    const chart = new Roc(`ROC curve, ${name}`, property, rows, `--${name}`);
-    return make("div", { class: `panel ${name}` }, make("div", { class: "name" },
-      name === "val" ? "Validation " : "Test ",
-      make("span", {}, `AUC ${number(property.scores[name].auc)}`)), chart.box);
+    const chart = new Shares(`ROC curve, ${name}`, rocPoints(property, rows), "false positives",
+      "true positives", `--${name}`);
+    return panel(name, name === "val" ? "Validation" : "Test",
+      `AUC ${number(property.scores[name].auc)}`, chart.box);
   });
   const test = rowsOf(TEST).filter(row => property.target[row] !== null);
   const cases = (truth, said) => test.filter(
@@ -119,13 +123,12 @@ function classes(property) {
       cell: truth => [count(cases(truth, said)), meter(cases(truth, said) / test.length)] })),
   ], [0, 1], { by: 0, down: false });
   return card("Classes", `ROC curves, and the ${count(test.length)} test crystals at probability ½`,
-    make("div", { class: "panels" }, ...sides, make("div", { class: "panel" },
-      make("div", { class: "name" }, "Confusion ", make("span", {}, "test crystals")),
-      make("div", { class: "pad" }, confusion))));
+    make("div", { class: "panels" }, ...sides,
+      panel("", "Confusion", "test crystals", make("div", { class: "pad" }, confusion))));
 }
 
 function crystals(kind, property, rows, sorted, shared) {
-  const { target, predicted } = property;
+  const { target, predicted, uncertainty } = property;
   const error = row => predicted[row] - target[row];
   const largest = Math.max(...rows.map(row => Math.abs(error(row))));
   const name = isClass(property) ? ["True class", "Probability"] : ["True", "Predicted"];
@@ -136,7 +139,7 @@ function crystals(kind, property, rows, sorted, shared) {
     { name: "Formula", text: true, value: row => DATA.formulas[row],
       cell: row => make("span", {}, ...formula(DATA.formulas[row])) },
     { name: "Atoms", value: row => DATA.atoms[row], cell: row => `${DATA.atoms[row]}` },
-    { name: name[0] + unit, down: true, value: row => target[row], 
+    { name: name[0] + unit, down: true, value: row => target[row],
       cell: row => isClass(property) ? `${target[row]}` : own(target[row]) },
     { name: name[1] + unit, down: true, value: row => predicted[row],
       cell: row => own(predicted[row]) },
@@ -144,13 +147,15 @@ function crystals(kind, property, rows, sorted, shared) {
       value: row => Math.abs(error(row)), cell: row => [
         (error(row) > 0 ? "+" : "") + number(error(row), 3),
         meter(Math.abs(error(row)) / largest)] },
+    ...(uncertainty ? [{ name: "Uncertainty", down: true, value: row => uncertainty[row],
+      cell: row => `± ${number(uncertainty[row], 2)}` }] : []),
   ], rows, sorted, row => ({ "data-row": row, class: row === shared?.chosen ? "chosen" : "" }));
 }
 
 const HEAD = document.querySelector("title");
 function page(index) {
   const property = DATA.properties[index];
-  const shared = { pinned: new Set(), onPin: [], pin(row) {
+  const shared = { pinned: new Set(), onPin: [], bars: true, pin(row) {
     if (!this.pinned.delete(row)) this.pinned.add(row);
     this.onPin.forEach(done => done());
   } };
@@ -169,6 +174,7 @@ function page(index) {
       ...(DATA.properties.length > 1 ? [choice] : [])),
     tiles(property), learning(property),
     isClass(property) ? classes(property) : parity(property, shared),
+    ...(property.uncertainty ? [uncertainty(property, shared)] : []),
     worst(property, shared), elements(property),
     make("div", { class: "row even" }, ...groups(property)),
     make("div", { class: "row even" }, settings(), data()));

@@ -1,10 +1,10 @@
 // Predicted against true values, and ROC curves.
 
-class Parity extends Chart {
-  // `rows` of DATA are points; `shared` { pinned: Set of rows, pin(row) } belongs to all panels.
-  constructor(name, rows, property, axis, color, shared) {
-    super(name, { ...axis, label: `true, ${axis.label}` },
-      { ...axis, label: `predicted, ${axis.label}` });
+class Crystals extends Chart {
+  // `rows` of DATA are points, where `place(row)` says; `behind(context)` is drawn before them.
+  // `shared` { pinned: Set of rows, pin(row) } belongs to all panels.
+  constructor(name, rows, property, x, y, color, shared) {
+    super(name, x, y);
     this.rows = rows.filter(row => property.target[row] !== null);
     Object.assign(this, { property, color, shared });
     this.over.addEventListener("click", event => {
@@ -13,17 +13,8 @@ class Parity extends Chart {
     });
   }
 
-  place(row) {
-    return this.pixel(this.property.target[row], this.property.predicted[row]);
-  }
-
   paint(context) {
-    context.strokeStyle = theme("--cell");
-    context.lineWidth = 1.2;
-    context.beginPath();
-    context.moveTo(...this.pixel(this.x.low, this.x.low));
-    context.lineTo(...this.pixel(this.x.high, this.x.high));
-    context.stroke();
+    this.behind(context);
     const many = this.rows.length > 3000;
     const radius = many ? 1.8 : this.rows.length > 800 ? 2.4 : 3;
     context.globalAlpha = many ? 0.3 : 0.55;
@@ -54,48 +45,95 @@ class Parity extends Chart {
     this.over.style.cursor = row === null ? "" : "pointer";
     if (row === null) return this.tip([0, 0]);
     this.dot(context, this.place(row), theme(own.includes(row) ? "--accent" : this.color), 6);
+    const { target, predicted, uncertainty } = this.property;
     this.tip(this.place(row),
       [make("b", {}, ...formula(DATA.formulas[row])), ` · ${DATA.ids[row]}`],
-      `true ${valueText(this.property, this.property.target[row])}`,
-      `predicted ${valueText(this.property, this.property.predicted[row])}`);
+      `true ${valueText(this.property, target[row])}`,
+      `predicted ${valueText(this.property, predicted[row], uncertainty?.[row])}`,
+      ...(uncertainty && this.property.log ? [
+        `within the uncertainty ${ownRange(this.property, predicted[row], uncertainty[row])}`,
+      ] : []));
   }
 }
 
-const valueText = (property, value) => {
+class Parity extends Crystals {
+  // Predicted against true values; shared.bars: with uncertainties.
+  constructor(name, rows, property, axis, color, shared) {
+    super(name, rows, property, { ...axis, label: `true, ${axis.label}` },
+      { ...axis, label: `predicted, ${axis.label}` }, color, shared);
+  }
+
+  place(row) {
+    return this.pixel(this.property.target[row], this.property.predicted[row]);
+  }
+
+  behind(context) {
+    this.line(context, [[this.x.low, this.x.low], [this.x.high, this.x.high]], theme("--cell"), 1.2);
+    const { target, predicted, uncertainty } = this.property;
+    const bars = uncertainty && this.shared.bars ? this.rows : [];
+    context.globalAlpha = this.rows.length > 800 ? 0.22 : 0.4;
+    for (const row of bars) {
+      const end = side => [target[row], predicted[row] + side * uncertainty[row]];
+      this.line(context, [end(-1), end(1)], theme(this.color), 1);
+    }
+    context.globalAlpha = 1;
+    this.base.dataset.bars = bars.length;
+  }
+}
+
+const valueText = (property, value, uncertainty) => {
   const unit = property.unit && ` ${property.unit}`;
-  if (!property.log) return `${number(value)}${unit}`;
-  return `${number(10 ** value, 3)} ${property.own_unit} (${number(value)})`;
+  const plain = number(value) + (uncertainty === undefined ? "" : ` ± ${number(uncertainty, 2)}`);
+  return property.log ? `${number(10 ** value, 3)} ${property.own_unit} (${plain})`
+    : `${plain}${unit}`;
 };
+const ownRange = (property, value, uncertainty) => [value - uncertainty, value + uncertainty].map(
+  end => number(10 ** end, 3)).join(" to ") + ` ${property.own_unit}`;
 
 function rocPoints(property, rows) {
   // False and true positives at every threshold, the strictest first.
   const known = rows.filter(row => property.target[row] !== null);
   const falling = [...known].sort((a, b) => property.predicted[b] - property.predicted[a]);
   const positives = known.filter(row => property.target[row] === 1).length;
-  const points = [{ x: 0, y: 0, threshold: 1 }];
+  const points = [];
+  const add = (x, y, threshold) => points.push({ x, y, lines: [
+    `probability ${number(threshold, 3)} or more`,
+    `true positives ${number(y, 3)}`, `false positives ${number(x, 3)}`] });
+  add(0, 0, 1);
   let right = 0, wrong = 0;
   falling.forEach((row, k) => {
     if (property.target[row] === 1) right += 1;
     else wrong += 1;
     const threshold = property.predicted[row];
     if (threshold === property.predicted[falling[k + 1]]) return;
-    points.push({ x: wrong / (known.length - positives), y: right / positives, threshold });
+    add(wrong / (known.length - positives), right / positives, threshold);
   });
   return points.filter(({ x, y }) => Number.isFinite(x) && Number.isFinite(y));
 }
 
-class Roc extends Chart {
-  constructor(name, property, rows, color) {
+class Shares extends Chart {
+  // A curve from (0, 0) to (1, 1) at most, with a diagonal; points: { x, y, lines of the tip }.
+  // `shaded`: what lies between the two is the fault that the chart is about.
+  constructor(name, points, x, y, color, shaded = false) {
     const axis = label => ({ label, low: -0.02, high: 1.02 });
-    super(name, axis("false positives"), axis("true positives"));
-    Object.assign(this, { points: rocPoints(property, rows), color });
+    super(name, axis(x), axis(y));
+    Object.assign(this, { points, color, shaded });
   }
 
   paint(context) {
     context.setLineDash([4, 4]);
-    this.curve(context, [[0, 0], [1, 1]], theme("--cell"));
+    this.line(context, [[0, 0], [1, 1]], theme("--cell"));
     context.setLineDash([]);
-    this.curve(context, this.points.map(({ x, y }) => [x, y]), theme(this.color));
+    this.line(context, this.points.map(({ x, y }) => [x, y]), theme(this.color));
+    if (this.shaded && this.points.length) {
+      // The path goes on along the diagonal, from under the last point to under the first.
+      for (const { x } of [this.points.at(-1), this.points[0]])
+        context.lineTo(...this.pixel(x, x));
+      context.globalAlpha = 0.12;
+      context.fillStyle = theme(this.color);
+      context.fill();
+      context.globalAlpha = 1;
+    }
     this.base.dataset.points = this.points.length;
   }
 
@@ -112,8 +150,7 @@ class Roc extends Chart {
     const context = this.prepare(this.over);
     if (!point) return this.tip([0, 0]);
     this.dot(context, this.pixel(point.x, point.y), theme(this.color), 5);
-    this.tip(this.pixel(point.x, point.y),
-      make("b", {}, `probability ${number(point.threshold, 3)} or more`),
-      `true positives ${number(point.y, 3)}`, `false positives ${number(point.x, 3)}`);
+    const [title, ...lines] = point.lines;
+    this.tip(this.pixel(point.x, point.y), make("b", {}, title), ...lines);
   }
 }
