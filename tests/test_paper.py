@@ -14,7 +14,7 @@ from benchmarks.paper.studies import STUDIES, in_full
 from benchmarks.paper.trainings import Place, Sample, Training, sample
 from data_prep.cache import BUNDLED
 from data_prep.errors import UserError
-from tests.commands import TINY
+from tests.commands import TINY, untrained_run
 
 TRAINING = Training(
     "bulk_modulus", "GATGNN", "crystals.jsonl.gz", Sample(24, 8, 8), "paper-cgcnn", 1,
@@ -101,15 +101,42 @@ def test_the_held_out_crystal_of_table_5_is_in_no_training(data_dir: Path, tmp_p
         ids = [json.loads(line)["id"] for line in lines]
     split = {"train": ids[:30], "val": ids[30:45], "test": ids[45:]}
     (data_dir / "split.json").write_text(json.dumps(split))
+    other = {"train": ids[:9], "val": ids[9:11], "test": [ids[12], ids[31], ids[50]]}
+    (data_dir / "other.json").write_text(json.dumps(other))
     training = Training(
         "bulk_modulus", "AGAT", "crystals.jsonl.gz", "split.json", "paper-cgcnn", 1,
-        held_out=(ids[3],), train_size=20,
+        held_out=(ids[3],), apart_from="other.json", train_size=26,
     )  # fmt: skip
     arguments = Place(data_dir, tmp_path / "runs").command(training, 0)
     [path] = [a.partition("=")[2] for a in arguments if a.startswith("--split=")]
     used = json.loads(Path(path).read_text())
-    assert ids[3] not in used["train"] and len(used["train"]) == 20
-    assert used["val"] == split["val"] and used["test"] == split["test"]
+    apart = {ids[3], ids[9], ids[10], ids[12]}
+    assert set(used["train"]) == set(split["train"]) - apart
+    assert used["val"] == [i for i in split["val"] if i != ids[31]]
+    assert used["test"] == split["test"]
+
+
+def test_a_training_of_several_properties_has_a_row_of_each(tmp_path: Path) -> None:
+    training = Training("bulk_modulus,poisson_ratio", "A", "crystals.jsonl.gz", None, "best", 3)
+    place = Place(tmp_path, tmp_path / "runs")
+    rows: list[results.Row] = []
+    for seed in (1, 0):
+        path = place.run(training, seed)
+        path.parent.mkdir(exist_ok=True)
+        untrained_run(path, ("bulk_modulus", "poisson_ratio"))
+        summary = {
+            "best_epoch": 2, "epochs": 3, "seconds": 5.0, "crystals_per_second": 100.0,
+            "crystals": {"train": 8, "test": 2}, "parameters": 7, "versions": {}, "python": "3",
+        }  # fmt: skip
+        for number, name in enumerate(("bulk_modulus", "poisson_ratio")):
+            summary |= {f"test_mae_{name}": seed + number / 10, f"val_mae_{name}": 0.5}
+        (path / "summary.json").write_text(json.dumps(summary))
+        results.record(rows, training, seed, place)
+    found = [(row["property"], row["unit"], row["seeds"], row["test_mae"]) for row in rows]
+    assert found == [
+        ("bulk_modulus", "log10(GPa)", [0, 1], [0.0, 1.0]),
+        ("poisson_ratio", "", [0, 1], [0.1, 1.1]),
+    ]
 
 
 def test_missing_data_and_failed_trainings_are_told(data_dir: Path, tmp_path: Path) -> None:

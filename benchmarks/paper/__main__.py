@@ -46,6 +46,7 @@ class Options:
             "transfer",
             "models",
             "best",
+            "ready",
         ],
         tyro.conf.Positional,
     ]
@@ -91,8 +92,8 @@ def study(options: Options) -> None:
     wanted = []
     for seed in options.seeds:
         for training in trainings:
-            row = results.find(rows, training)
-            if row is None or seed not in row["seeds"]:
+            done = results.find(rows, training)
+            if not done or seed not in done[0]["seeds"]:
                 wanted.append((training, seed))
     console.print(f"{len(wanted)} trainings to do, {options.jobs} at a time")
     order = [training.name for training in STUDIES[options.name]()]
@@ -100,10 +101,10 @@ def study(options: Options) -> None:
         results.record(rows, training, seed, place)
         rows.sort(key=lambda row: order.index(row["name"]) if row["name"] in order else len(order))
         results.write_rows(path, rows)
-        row = results.find(rows, training)
-        assert row is not None
-        value = row["test_mae"][row["seeds"].index(seed)]
-        console.print(f"{training.target}, {training.method}, seed {seed}: test MAE {value:.4f}")
+        for row in results.find(rows, training):
+            value = row["test_mae"][row["seeds"].index(seed)]
+            told = f"{row['property']}, {training.method}, seed {seed}"
+            console.print(f"{told}: test MAE {value:.4f}")
     if options.name == "models":
         table = models_markdown(rows, speeds_once(options, trainings, place))
     else:

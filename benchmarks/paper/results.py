@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks.paper.trainings import Place, Training
 from data_prep.errors import UserError
+from data_prep.properties import Property
 from gatgnn_jax.run_directory import RunDirectory, write_text
 from gatgnn_jax.tables import unit_of
 
@@ -37,59 +38,66 @@ def write_rows(path: Path, rows: Sequence[Row]) -> None:
     write_text(path, json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
 
 
-def find(rows: Sequence[Row], training: Training) -> Row | None:
-    """The row of a training, if one of its seeds is finished."""
-    return next((row for row in rows if row["name"] == training.name), None)
+def find(rows: Sequence[Row], training: Training) -> list[Row]:
+    """The rows of a training, one a property; none if no seed of it is finished."""
+    return [row for row in rows if row["name"] == training.name]
 
 
 def record(rows: list[Row], training: Training, seed: int, place: Place) -> None:
-    """Add a finished run to the rows; seeds stand in rising order."""
+    """Add a finished run to the rows, one a property; seeds stand in rising order."""
     run = RunDirectory.open(place.run(training, seed))
     summary, config = run.read_json("summary.json"), run.config()
-    row = find(rows, training)
-    if row is None:
-        written = run.read_json("config.json")
-        settings = {name: written[name] for name in ("graph", "model", "train")}
-        # Of the run it starts from the name; where that lies is nobody's business.
-        start = training.init_from
-        settings["train"]["init_from"] = None if start is None else start.name
-        del settings["train"]["seed"]
-        row = {
-            "name": training.name,
-            "property": training.target,
-            "unit": unit_of(config.properties[0]),
-            "method": training.method,
-            "model": config.model.model,
-            "preset": training.preset,
-            "data": training.data,
-            "training_size": summary["crystals"]["train"],
-            "test_size": summary["crystals"]["test"],
-            "epochs": training.epochs,
-            "note": training.note,
-            "paper_mae": training.paper_mae,
-            "paper_training_size": training.paper_size,
-            "parameters": summary["parameters"],
-            "settings": settings,
-            "versions": summary["versions"] | {"python": summary["python"]},
-            "seeds": [],
+    for p in config.properties:
+        ending = f"_{p.name}" if len(config.properties) > 1 else ""
+        values = {
+            "test_mae": summary[f"test_mae{ending}"],
+            "val_mae": summary[f"val_mae{ending}"],
+            "best_epoch": summary["best_epoch"],
+            "epochs_run": summary["epochs"],
+            "wall_seconds": summary["seconds"],
+            "crystals_per_second": summary["crystals_per_second"],
         }
-        rows.append(row)
-    values = {
-        "test_mae": summary["test_mae"],
-        "val_mae": summary["val_mae"],
-        "best_epoch": summary["best_epoch"],
-        "epochs_run": summary["epochs"],
-        "wall_seconds": summary["seconds"],
-        "crystals_per_second": summary["crystals_per_second"],
+        own = [row for row in find(rows, training) if row["property"] == p.name]
+        row = own[0] if own else _new_row(training, run, p)
+        if not own:
+            rows.append(row)
+        if seed in row["seeds"]:
+            continue
+        place_in_order = sum(other < seed for other in row["seeds"])
+        row["seeds"].insert(place_in_order, seed)
+        for name, value in values.items():
+            row.setdefault(name, []).insert(place_in_order, value)
+        row["test_mae_mean"] = statistics.mean(row["test_mae"])
+        row["test_mae_std"] = statistics.stdev(row["test_mae"]) if len(row["seeds"]) > 1 else None
+
+
+def _new_row(training: Training, run: RunDirectory, p: Property) -> Row:
+    """What does not hang on the seed."""
+    summary, written = run.read_json("summary.json"), run.read_json("config.json")
+    settings = {name: written[name] for name in ("graph", "model", "train")}
+    # Of the run it starts from the name; where that lies is nobody's business.
+    if training.init_from is not None:
+        settings["train"]["init_from"] = training.init_from.name
+    del settings["train"]["seed"]
+    return {
+        "name": training.name,
+        "property": p.name,
+        "unit": unit_of(p),
+        "method": training.method,
+        "model": settings["model"]["model"],
+        "preset": training.preset,
+        "data": training.data,
+        "training_size": summary["crystals"]["train"],
+        "test_size": summary["crystals"]["test"],
+        "epochs": training.epochs,
+        "note": training.note,
+        "paper_mae": training.paper_mae,
+        "paper_training_size": training.paper_size,
+        "parameters": summary["parameters"],
+        "settings": settings,
+        "versions": summary["versions"] | {"python": summary["python"]},
+        "seeds": [],
     }
-    if seed in row["seeds"]:
-        return
-    place_in_order = sum(other < seed for other in row["seeds"])
-    row["seeds"].insert(place_in_order, seed)
-    for name, value in values.items():
-        row.setdefault(name, []).insert(place_in_order, value)
-    row["test_mae_mean"] = statistics.mean(row["test_mae"])
-    row["test_mae_std"] = statistics.stdev(row["test_mae"]) if len(row["seeds"]) > 1 else None
 
 
 def hours_in_full(row: Row, epochs: int) -> float | None:

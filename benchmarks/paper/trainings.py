@@ -41,7 +41,7 @@ class Training:
     """A figure of the paper, trained: one `python -m gatgnn_jax.train` for each seed.
 
     Attributes:
-        target: the property that is predicted.
+        target: the property that is predicted, or several (comma-separated).
         method: its name in the paper's table.
         data: the file of crystals.
         split: a file of ids beside the data, ratios, a sample, or None for the data's own split.
@@ -51,6 +51,8 @@ class Training:
         paper_mae: the paper's figure.
         paper_size: training crystals in the paper.
         held_out: ids kept out of training and validation.
+        apart_from: a split file beside the data whose val and test crystals are kept out of both
+            as well.
         train_size: use that many of the training crystals, drawn at random.
         init_from: a training whose weights this one starts from (that of the same seed).
         note: what a reader of the table must know.
@@ -66,6 +68,7 @@ class Training:
     paper_mae: float | None = None
     paper_size: int | None = None
     held_out: tuple[str, ...] = ()
+    apart_from: str | None = None
     train_size: int | None = None
     init_from: "Training | None" = None
     note: str = ""
@@ -74,7 +77,7 @@ class Training:
     def name(self) -> str:
         """A file name: different for any two trainings."""
         method = re.sub(r"[^A-Za-z0-9]+", "-", self.method)
-        parts = [self.target, method, self.preset, f"{self.epochs}-epochs"]
+        parts = [self.target.replace(",", "-"), method, self.preset, f"{self.epochs}-epochs"]
         if isinstance(self.split, Sample):
             parts.append(f"{self.split.train}-crystals")
         if self.train_size is not None:
@@ -126,10 +129,14 @@ class Place:
             ids = sample(data, split)
         else:
             ids = json.loads((self.data_dir / str(split)).read_text())
-            if not training.held_out and training.train_size is None:
+            if not training.held_out and not training.apart_from and training.train_size is None:
                 return str(self.data_dir / str(split))
+        held_out = set(training.held_out)
+        if training.apart_from is not None:
+            other = json.loads((self.data_dir / training.apart_from).read_text())
+            held_out.update(other["val"], other["test"])
         for name in ("train", "val"):
-            ids[name] = [i for i in ids[name] if i not in training.held_out]
+            ids[name] = [i for i in ids[name] if i not in held_out]
         if training.train_size is not None:
             shuffled = np.random.default_rng(0).permutation(ids["train"]).tolist()
             ids["train"] = sorted(shuffled[: training.train_size])
