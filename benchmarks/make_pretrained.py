@@ -5,6 +5,7 @@ lowest validation error is taken.
 """
 
 import dataclasses
+import gzip
 import shutil
 import sys
 from collections.abc import Mapping
@@ -67,21 +68,24 @@ def of_property(config: RunConfig, model: ModelState, p: Property) -> tuple[RunC
     return own, ModelState(params, model.stats)
 
 
-def card(run: Finished, p: Property, numbers: Mapping[str, Any], data: str) -> str:
-    """The card of a run's model of `p` as Markdown, from what `property_numbers` says."""
+def card(run: Finished, p: Property, numbers: Mapping[str, Any], data: str, size: int) -> str:
+    """The card of a run's model of `p` as Markdown, from what `property_numbers` says.
+
+    `size` counts the model's parameters, and `data` names its crystals.
+    """
     scores, unit = numbers["scores"]["test"], numbers["unit"]
     subsets = run.predictions.subset.value_counts()
     common = sorted(row for row in numbers["elements"] if row[1] >= FEWEST)
     common.sort(key=lambda row: row[2])
     with_unit = f" {unit}" if unit else ""
-    own = f" ({numbers['own_mae']:.3g} {p.unit})" if p.unit else ""
+    own = f" ({numbers['own_mae']:.3g} {p.unit})" if p.transform == "log10" else ""
     output = f" in {p.unit}" if p.unit else ""
     output += " and its base-10 logarithm" if p.transform == "log10" else ""
     lines = [
         f"# {p.name}",
         "",
-        f"GATGNN, {run.config.model.num_layers} AGAT layers, {run.summary['parameters']:,} "
-        f"parameters; predicts the {p.name.replace('_', ' ')}{output}.",
+        f"GATGNN, {run.config.model.num_layers} AGAT layers, {size:,} parameters; "
+        f"predicts the {p.name.replace('_', ' ')}{output}.",
         "",
         f"- **Data**: {data}; training {subsets['train']:,}, validation {subsets['val']:,}, test "
         f"{subsets['test']:,} crystals. Computed values (DFT, PBE), not measured ones.",
@@ -137,9 +141,13 @@ def export(path: Path, name: str) -> Path:
     # That file tells where it was written, and is not needed.
     (target / "checkpoints" / "best" / "commit_success.txt").unlink(missing_ok=True)
     split = run.read_json("split.json")
-    write_text(target / SEEN, "\n".join(np.sort(split["train"] + split["val"])) + "\n")
+    seen = "\n".join(np.sort(split["train"] + split["val"])) + "\n"
+    (target / SEEN).write_bytes(gzip.compress(seen.encode(), mtime=0))
     data = NAMES.get(source.name.partition(".")[0], source.name)
-    write_text(target / "README.md", card(finished, p, numbers, data))
+    if rest := len(dataset) - len(finished.predictions):
+        data += f", {rest:,} of which had no part in it"
+    size = sum(leaf.size for leaf in jax.tree.leaves(own_model.params))
+    write_text(target / "README.md", card(finished, p, numbers, data, size))
     return target
 
 

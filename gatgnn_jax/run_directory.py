@@ -15,6 +15,7 @@ Files are written under a temporary name and then renamed.
 """
 
 import dataclasses
+import gzip
 import json
 import math
 import os
@@ -111,7 +112,7 @@ class ModelState(typing.NamedTuple):
 PRETRAINED = Path(__file__).parent / "pretrained"
 """The models that come with the package: run directories, without their training's own files."""
 
-SEEN = "seen.txt"
+SEEN = "seen.txt.gz"
 """In a ready-made model: ids of the crystals it was trained and selected with, one a line."""
 
 
@@ -176,7 +177,7 @@ class RunDirectory:
     def seen_ids(self) -> list[str]:
         """Of a ready-made model, the crystals it was trained and selected with."""
         path = self.path / SEEN
-        return path.read_text().split() if path.exists() else []
+        return gzip.decompress(path.read_bytes()).decode().split() if path.exists() else []
 
     def write_text(self, name: str, text: str) -> None:
         """Write a file whole or not at all."""
