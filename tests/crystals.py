@@ -3,13 +3,18 @@
 import gzip
 import itertools
 import json
+from pathlib import Path
 
 import numpy as np
 from pymatgen.core import Lattice, Structure
+from pymatgen.io.cif import CifWriter
 
 from data_prep.cache import BUNDLED
 
 FCC_SITES = [[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]]
+
+NACL = str(CifWriter(Structure(Lattice.cubic(3.3), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])))
+"""A CIF of two atoms."""
 
 
 def rock_salt() -> Structure:
@@ -61,3 +66,10 @@ def bundled(step: int) -> list[tuple[str, Structure]]:
     with gzip.open(BUNDLED) as lines:
         rows = [json.loads(line) for line in itertools.islice(lines, 0, None, step)]
     return [(row["id"], Structure.from_dict(row["structure"])) for row in rows]
+
+
+def write_lines(path: Path, rows: list) -> Path:
+    """JSON lines of rows, where a text is a line as it stands; compressed if the name says so."""
+    text = "".join(row if isinstance(row, str) else json.dumps(row) + "\n" for row in rows)
+    path.write_bytes(gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode())
+    return path

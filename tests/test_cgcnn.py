@@ -17,6 +17,8 @@ from gatgnn_jax.published_cgcnn import from_cgcnn
 from tests.golden_cgcnn import GRAPH, golden, golden_dataset, named
 from tests.models import arrays_of, batch_of, loss_and_gradient, outputs
 
+pytestmark = pytest.mark.usefixtures("optimized")
+
 COUNT = 8
 
 

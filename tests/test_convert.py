@@ -27,6 +27,8 @@ from gatgnn_jax.convert import main, read_checkpoint
 from gatgnn_jax.predictor import StreamPredictor
 from gatgnn_jax.run_directory import RunDirectory
 
+pytestmark = pytest.mark.usefixtures("optimized")
+
 CHECKPOINT = DATA / "composition_after_4_steps.pt"
 
 # What TorchGATGNN takes, and the name of its global attention.

@@ -11,6 +11,8 @@ from tests.golden_cgcnn import golden, golden_dataset, named
 
 torch = pytest.importorskip("torch", reason="needs torch: pip install -e .[bench]")
 
+pytestmark = pytest.mark.usefixtures("optimized")
+
 
 def save(path, **changes):
     """A checkpoint as the published program saves it, its bookkeeping included."""

@@ -1,10 +1,9 @@
-"""From every kind of source to a dataset: what is kept, what is left out and why."""
+"""From a source to a dataset: what is kept, what is left out and why; the command."""
 
 import csv
 import gzip
 import itertools
 import json
-import math
 import os
 import subprocess
 import sys
@@ -17,27 +16,20 @@ from pymatgen.io.cif import CifWriter
 
 from data_prep import featurize, progress
 from data_prep.build import build_dataset, main
-from data_prep.cache import BUNDLED
+from data_prep.cache import BUNDLED, open_dataset
 from data_prep.config import GRAPH_PRESETS, GraphConfig
 from data_prep.dataset import load_dataset
 from data_prep.errors import BadCrystal, UserError
 from data_prep.graph import CrystalGraph, build_graph
 from data_prep.sources import iter_structures, open_structures
-from tests.crystals import bundled, rock_salt, without_symmetry
+from tests.crystals import NACL, bundled, rock_salt, write_lines
 
-NACL = str(CifWriter(Structure(Lattice.cubic(3.3), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])))
 ISOLATED = str(CifWriter(Structure(Lattice.cubic(30), ["Cs"], [[0, 0, 0]])))
 HEAVY = str(CifWriter(Structure(Lattice.cubic(4), ["Lr"], [[0, 0, 0]])))
 
 
 def build(source: Path, config: GraphConfig | None = None, **options):
     return build_dataset(source, config or GraphConfig(), progress=False, **options)
-
-
-def write_lines(path: Path, rows: list) -> Path:
-    text = "".join(row if isinstance(row, str) else json.dumps(row) + "\n" for row in rows)
-    path.write_bytes(gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode())
-    return path
 
 
 def head_of_bundled(path: Path, count: int) -> Path:
@@ -167,70 +159,6 @@ def test_mistakes_give_one_line_that_names_the_fix(tmp_path, capfd):
     assert not (tmp_path / "out").exists()
 
 
-def test_folder_with_header_and_several_columns(tmp_path):
-    for name in ("mp-1.2", "b"):
-        (tmp_path / f"{name}.cif").write_text(NACL)
-    (tmp_path / "id_prop.csv").write_text("id,gap,formula\nmp-1.2,1.5,NaCl\nb.cif,,NaCl\nb,2,x\n")
-    dataset, skipped = build(tmp_path)
-    assert {name: values.tolist() for name, values in dataset.columns.items()} == {"gap": [1.5]}
-    assert [tuple(row) for row in skipped] == [
-        ("b", "no value of gap"),
-        ("b", "duplicate id: the first crystal of that id is kept"),
-    ]
-    (tmp_path / "id_prop.csv").write_text("mp-1.2,1.5,\nb,2.5,3\n")
-    columns = build(tmp_path)[0].columns
-    np.testing.assert_array_equal(columns["target_1"], [1.5, 2.5])
-    np.testing.assert_array_equal(columns["target_2"], [math.nan, 3])
-
-
-def test_json_lines_with_split_and_broken_lines(tmp_path):
-    structure = rock_salt().as_dict()
-    rows = [
-        {"id": "a", "cif": NACL, "targets": {"gap": 1.0}, "split": "train"},
-        {"id": "b", "structure": structure, "targets": {"gap": 2.0}, "split": "test"},
-        '{"id": "c", "cif"\n',
-        "[1, 2]\n",
-        {"id": "d", "targets": {"gap": 2.0}},
-        {"cif": NACL, "targets": {"gap": math.nan, "other": 3}},
-    ]
-    for name in ("x.jsonl", "x.jsonl.gz"):
-        dataset, skipped = build(write_lines(tmp_path / name, rows))
-        assert dataset.ids.tolist() == ["a", "b", "line 6"]
-        assert dataset.splits == {"train": ["a"], "test": ["b"]}
-        np.testing.assert_array_equal(dataset.columns["gap"], [1, 2, math.nan])
-        np.testing.assert_array_equal(dataset.columns["other"], [math.nan, math.nan, 3])
-        assert [tuple(row) for row in skipped] == [
-            ("line 3", "line 3 is not valid JSON"),
-            ("line 4", "line 4 is no JSON object"),
-            ("d", "no structure"),
-        ]
-
-
-def test_pymatgen_and_matbench_json(tmp_path):
-    salt, other = rock_salt().as_dict(), without_symmetry().as_dict()
-    rows = [
-        {"material_id": "mp-1", "structure": salt, "band_gap": 5.0, "symbol": "Fm-3m"},
-        {"material_id": "mp-2", "structure": other, "band_gap": 0.0, "symbol": "P1"},
-    ]
-    matbench = {
-        "index": ["mb-1", "mb-2"],
-        "columns": ["structure", "gap pbe"],
-        "data": [[salt, 5.0], [other, 0.0]],
-    }
-    for name, content, ids, column in [
-        ("list.json", rows, ["mp-1", "mp-2"], "band_gap"),
-        ("named.json", {"x": rows[0], "y": rows[1]}, ["mp-1", "mp-2"], "band_gap"),
-        ("matbench.json.gz", matbench, ["mb-1", "mb-2"], "gap pbe"),
-    ]:
-        text = json.dumps(content).encode()
-        (tmp_path / name).write_bytes(gzip.compress(text) if name.endswith("gz") else text)
-        dataset, skipped = build(tmp_path / name)
-        assert skipped == []
-        assert dataset.ids.tolist() == ids
-        assert dataset.n_atom.tolist() == [8, 12]
-        assert {key: list(values) for key, values in dataset.columns.items()} == {column: [5, 0]}
-
-
 def test_structures_for_prediction_need_no_targets(bad_folder, tmp_path):
     (tmp_path / "structures.json").write_text(json.dumps([rock_salt().as_dict()]))
     lines = write_lines(tmp_path / "x.jsonl", [{"id": "line", "cif": NACL}])
@@ -301,7 +229,7 @@ def test_any_number_of_processes_gives_the_same_bytes(tmp_path, monkeypatch):
 
 
 def test_bundled_crystals_are_all_usable():
-    dataset, skipped = build(BUNDLED)
+    dataset, skipped = open_dataset(BUNDLED, GraphConfig(), quiet=True)
     assert (len(dataset), skipped) == (1181, [])
     assert list(dataset.columns) == ["bulk_modulus", "shear_modulus", "poisson_ratio"]
     # The table's own means.

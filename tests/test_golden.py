@@ -24,6 +24,8 @@ from gatgnn_jax.train_step import (
 )
 from tests.golden import GOLDEN_FILES, LEARNING_RATE, WEIGHT_DECAY, Golden, load_golden
 
+pytestmark = pytest.mark.usefixtures("optimized")
+
 MODULUS = Property("log10_modulus", "log10_modulus")
 CRYSTALS = np.array([*range(12), -1, -1], np.int32)
 """The twelve, and room for two more, so that padding is seen to change nothing."""

@@ -144,7 +144,8 @@ def test_gradient_by_finite_differences_in_the_reference():
     # The reference is differentiated by JAX above; this ties that to the values themselves.
     case = Case(1)
     params, x, e = case.arguments()
-    gradient, _ = jax.grad(case.run("dense", True), argnums=(0, 1, 2), has_aux=True)(params, x, e)
+    gradient_of = jax.jit(jax.grad(case.run("dense", True), argnums=(0, 1, 2), has_aux=True))
+    gradient, _ = gradient_of(params, x, e)
     rng = np.random.default_rng(0)
     with jax.enable_x64(True):
         arguments = jax.tree.map(
@@ -168,8 +169,8 @@ def test_many_parameter_sets_at_once(layout: str):
     case = Case()
     params, x, e = case.arguments()
     sets = jax.tree.map(lambda p: jnp.stack([p, 0.5 * p, -p]), params)
-    gradient = jax.grad(case.run(layout, True), has_aux=True)
-    together = jax.vmap(gradient, (0, None, None))(sets, x, e)
+    gradient = jax.jit(jax.grad(case.run(layout, True), has_aux=True))
+    together = jax.jit(jax.vmap(gradient, (0, None, None)))(sets, x, e)
     for i in range(3):
         alone = gradient(jax.tree.map(lambda p, i=i: p[i], sets), x, e)
         for a, b in zip(jax.tree.leaves(alone), jax.tree.leaves(together), strict=True):
@@ -210,7 +211,7 @@ def on_each(params, rows):
 both = [jnp.concatenate(pair) for pair in zip(rows, other)]
 x, e, sender, bond, *rest = both
 in_one = [x, e, sender.at[NODES:].add(NODES), bond.at[NODES:].add(BONDS), *rest]
-expected = jax.grad(loss)(params, in_one, None)
+expected = jax.jit(lambda p, r: jax.grad(loss)(p, r, None))(params, in_one)
 mesh, shared, split = Mesh(jax.devices(), "data"), PartitionSpec(), PartitionSpec("data")
 actual = jax.jit(jax.shard_map(on_each, mesh=mesh, in_specs=(shared, split), out_specs=shared))(
     params, both

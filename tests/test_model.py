@@ -153,7 +153,7 @@ def test_no_gradient_between_crystals(crystals):
         moved = graph._replace(globals={**graph.globals, "bond_distance": distance})
         return model(moved).prediction[0, 0]
 
-    gradient = np.asarray(jax.grad(first)(graph.globals["bond_distance"]))
+    gradient = np.asarray(jax.jit(jax.grad(first))(graph.globals["bond_distance"]))
     own = int(data.num_rows[0, 2])
     assert np.abs(gradient[:own]).max() > 1e-6
     np.testing.assert_array_equal(gradient[own:], 0)
@@ -222,7 +222,7 @@ def test_random_clusters_are_other_clusters(crystals):
         jnp.ones(len(atoms.cluster)), atoms.crystal * 3 + atoms.cluster, atoms.num_crystals * 3
     )
     keys = jax.random.split(jax.random.key(1), 400)
-    drawn = np.asarray(jax.vmap(lambda key: attention._draw(key, atoms, size))(keys))
+    drawn = np.asarray(jax.jit(jax.vmap(lambda key: attention._draw(key, atoms, size)))(keys))
     own, crystal = np.asarray(atoms.cluster), np.asarray(atoms.crystal)
     present = np.asarray(size).reshape(-1, 3)[crystal] > 0
     several = present.sum(1) > 1

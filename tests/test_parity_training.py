@@ -19,9 +19,11 @@ from benchmarks.parity_training import Options, main
 from data_prep.errors import UserError
 from tests.commands import train_run
 
+pytestmark = pytest.mark.usefixtures("optimized")
+
 
 @pytest.fixture(scope="module")
-def options(tmp_path_factory):
+def options(optimized, tmp_path_factory):
     """A finished comparison: 36 crystals, a step an epoch, rates that drop twice."""
     folder = tmp_path_factory.mktemp("parity")
     options = Options(

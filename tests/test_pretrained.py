@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from pymatgen.core import Structure
+from pymatgen.core import Lattice, Structure
 from pymatgen.io.cif import CifWriter
 
 from benchmarks.make_pretrained import of_property
@@ -14,12 +14,17 @@ from data_prep.cache import BUNDLED
 from gatgnn_jax import Predictor, evaluate, predict, train
 from gatgnn_jax.run_directory import PRETRAINED, RunDirectory
 from tests.commands import bundled_rows, error_of, untrained_run
+from tests.crystals import rock_salt
+
+pytestmark = pytest.mark.usefixtures("optimized")
 
 NAMES = sorted(place.parent.name for place in PRETRAINED.glob("*/config.json"))
 
 
-def test_there_are_three_and_each_is_small() -> None:
-    assert {"bulk_modulus", "shear_modulus", "poisson_ratio"} <= set(NAMES)
+def test_there_are_five_and_each_is_small() -> None:
+    assert NAMES == [
+        "band_gap", "bulk_modulus", "formation_energy", "poisson_ratio", "shear_modulus"
+    ]  # fmt: skip
     for name in NAMES:
         files = [path for path in (PRETRAINED / name).rglob("*") if path.is_file()]
         assert sum(path.stat().st_size for path in files) < 1e6
@@ -35,7 +40,7 @@ def test_good_on_crystals_it_has_not_seen(
     assert evaluate.main([name, "--data", str(BUNDLED), "--quiet"]) == 0
     out = tmp_path / f"evaluation-{BUNDLED.name.partition('.')[0]}-all"
     table = pd.read_csv(out / "predictions.csv")
-    seen = set((PRETRAINED / name / "seen.txt").read_text().split())
+    seen = set(RunDirectory(PRETRAINED / name).seen_ids())
     ids = {row["id"] for row in bundled_rows(2000)}
     assert set(table.id) == ids - seen
     assert 200 < len(table) < len(ids)
@@ -46,6 +51,19 @@ def test_good_on_crystals_it_has_not_seen(
     naive = (table.target - table.target.mean()).abs().mean()
     assert error < 0.7 * naive
     assert json.loads((out / "metrics.json").read_text())["all_mae"] == pytest.approx(error)
+
+
+@pytest.mark.parametrize(
+    ("name", "salt", "copper", "within"),
+    [("formation_energy", -2.1, 0.0, 0.15), ("band_gap", 5.0, 0.0, 0.5)],
+)
+def test_what_is_known_of_salt_and_copper(
+    name: str, salt: float, copper: float, within: float
+) -> None:
+    """As PBE has them: rock salt holds together by 2.1 eV an atom and has a gap of 5 eV."""
+    metal = Structure.from_spacegroup("Fm-3m", Lattice.cubic(3.62), ["Cu"], [[0, 0, 0]])
+    values = Predictor.load(name).predict([rock_salt(), metal]).values[:, 0]
+    np.testing.assert_allclose(values, [salt, copper], atol=within)
 
 
 def test_a_name_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,6 +101,6 @@ def test_what_does_not_work_is_explained(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     message = error_of(predict.main, ["bulk_moduli_2", tmp_path], capsys)
-    assert "(there are: bulk_modulus, " in message
+    assert "(there are: band_gap, bulk_modulus, " in message
     assert "--data" in error_of(evaluate.main, ["bulk_modulus"], capsys)
     assert "not trained here" in error_of(train.main, ["--resume", "bulk_modulus"], capsys)
