@@ -108,7 +108,8 @@ def study(options: Options) -> None:
     if options.name == "models":
         table = models_markdown(rows, speeds_once(options, trainings, place))
     else:
-        table = results.markdown(rows, FULL_EPOCHS)
+        of_paper = options.name not in ("best", "ready")
+        table = results.markdown(rows, FULL_EPOCHS if of_paper else None)
     publish(options, table)
     console.print(f"see {path} and {path.with_suffix('.md')}")
 
