@@ -16,7 +16,7 @@ from rich.console import Console
 from data_prep.columns import number_columns
 from data_prep.config import GRAPH_PRESETS, GraphConfig
 from data_prep.dataset import GraphDataset, check_free, pack, save_dataset
-from data_prep.errors import BadCrystal, Skipped, UserError
+from data_prep.errors import BadCrystal, Skipped, UserError, exit_status
 from data_prep.featurize import Featurized, featurize
 from data_prep.graph import CrystalGraph
 from data_prep.progress import track
@@ -225,14 +225,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m data_prep.build",
         config=(tyro.conf.FlagCreatePairsOff,),
     )
-    try:
-        run(options)
-    except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return exit_status(lambda: run(options))
 
 
 if __name__ == "__main__":

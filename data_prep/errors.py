@@ -1,5 +1,7 @@
-"""The two errors a user can mend: shown in one or two lines, never as a traceback."""
+"""The errors a user can mend: shown in one or two lines, never as a traceback."""
 
+import sys
+from collections.abc import Callable
 from typing import NamedTuple
 
 
@@ -24,3 +26,20 @@ class Skipped(NamedTuple):
 
     id: str
     reason: str
+
+
+def exit_status(command: Callable[[], int | None]) -> int:
+    """Run a command; bad input becomes one message and exit status 1, without a traceback."""
+    try:
+        return command() or 0
+    except UserError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped\n")
+        return 130
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        return 0
+    except OSError as error:  # a full disk, say
+        sys.stderr.write(f"error: {error}\n")
+        return 1

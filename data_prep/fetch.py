@@ -14,7 +14,7 @@ import tyro
 from data_prep import jarvis, materials_project
 from data_prep.dataset import check_free
 from data_prep.download import download
-from data_prep.errors import UserError
+from data_prep.errors import UserError, exit_status
 from data_prep.growing_lines import write_whole
 from data_prep.sources import JSON_LINES_SUFFIXES
 
@@ -181,14 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m data_prep.fetch",
         config=(tyro.conf.FlagCreatePairsOff,),
     )
-    try:
-        run(options)
-    except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return exit_status(lambda: run(options))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import Literal
 import jax
 import jaxlib.version
 
-from data_prep.errors import UserError
+from data_prep.errors import UserError, exit_status
 from gatgnn_jax.compiler_memory import release_after_compiling
 
 Device = Literal["auto", "cpu", "gpu"]
@@ -71,16 +71,4 @@ def run_command(command: Callable[[], int]) -> int:
     """Run a command; bad input becomes one message and exit status 1, without a traceback."""
     # Orbax reports a checkpoint that was cut off by a kill there; it uses the one before.
     logging.getLogger("absl").setLevel(logging.ERROR)
-    try:
-        return command()
-    except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
-    except KeyboardInterrupt:
-        sys.stderr.write("stopped\n")
-        return 130
-    except BrokenPipeError:  # the reader of a pipe has seen enough
-        return 0
-    except OSError as error:  # a full disk, say
-        sys.stderr.write(f"error: {error}\n")
-        return 1
+    return exit_status(command)
