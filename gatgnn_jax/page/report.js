@@ -138,7 +138,9 @@ function crystals(kind, property, rows, sorted, shared) {
     { name: "Crystal", text: true, value: row => DATA.ids[row], cell: row => DATA.ids[row] },
     { name: "Formula", text: true, value: row => DATA.formulas[row],
       cell: row => make("span", {}, ...formula(DATA.formulas[row])) },
-    { name: "Atoms", value: row => DATA.atoms[row], cell: row => `${DATA.atoms[row]}` },
+    // Uncertainties need its place; the structure beside the table tells it too.
+    ...(uncertainty ? [] : [
+      { name: "Atoms", value: row => DATA.atoms[row], cell: row => `${DATA.atoms[row]}` }]),
     { name: name[0] + unit, down: true, value: row => target[row],
       cell: row => isClass(property) ? `${target[row]}` : own(target[row]) },
     { name: name[1] + unit, down: true, value: row => predicted[row],
@@ -147,7 +149,7 @@ function crystals(kind, property, rows, sorted, shared) {
       value: row => Math.abs(error(row)), cell: row => [
         (error(row) > 0 ? "+" : "") + number(error(row), 3),
         meter(Math.abs(error(row)) / largest)] },
-    ...(uncertainty ? [{ name: "Uncertainty", down: true, value: row => uncertainty[row],
+    ...(uncertainty ? [{ name: "Spread", down: true, value: row => uncertainty[row],
       cell: row => `± ${number(uncertainty[row], 2)}` }] : []),
   ], rows, sorted, row => ({ "data-row": row, class: row === shared?.chosen ? "chosen" : "" }));
 }
