@@ -17,7 +17,7 @@ from rich.console import Console
 from benchmarks.contenders import Crystals, load
 from benchmarks.jax_contender import jax_contender
 from benchmarks.throughput import in_turn
-from gatgnn_jax.run_directory import write_text
+from data_prep.files import write_text
 
 LAYERS = 5
 BATCH = 256

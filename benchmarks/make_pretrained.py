@@ -18,6 +18,7 @@ import pandas as pd
 import tyro
 
 from data_prep.cache import open_dataset
+from data_prep.files import write_text
 from data_prep.properties import Property
 from gatgnn_jax.cli import run_command
 from gatgnn_jax.objective import output_slices
@@ -30,7 +31,6 @@ from gatgnn_jax.run_directory import (
     ModelState,
     RunConfig,
     RunDirectory,
-    write_text,
 )
 
 FEWEST = 10
@@ -134,9 +134,11 @@ def export(path: Path, name: str) -> Path:
     target = PRETRAINED / p.name
     shutil.rmtree(target, ignore_errors=True)
     own, own_model = of_property(config, model, p)
-    # Where the data lay is nobody's business.
+    # Where the data lay is nobody's business, nor where the run that it started from.
     info = DataInfo(element_counts=config.data.element_counts)
-    ready = RunDirectory.create(target, dataclasses.replace(own, data=info))
+    start = own.train.init_from
+    settings = dataclasses.replace(own.train, init_from=start and Path(start).name)
+    ready = RunDirectory.create(target, dataclasses.replace(own, train=settings, data=info))
     ready.save_best(own_model)
     # That file tells where it was written, and is not needed.
     (target / "checkpoints" / "best" / "commit_success.txt").unlink(missing_ok=True)

@@ -30,11 +30,12 @@ if find_spec("torch_geometric") is None:
 from benchmarks.sides import FIRST_STEPS, Crystals, Framework, Run, train
 from data_prep.cache import open_dataset
 from data_prep.errors import UserError
+from data_prep.files import write_text
 from data_prep.properties import resolve_property, select_targets
 from gatgnn_jax.cli import run_command, use_device
 from gatgnn_jax.config import PRESETS
 from gatgnn_jax.plots import STYLE, save
-from gatgnn_jax.run_directory import DataInfo, RunConfig, write_text
+from gatgnn_jax.run_directory import DataInfo, RunConfig
 from gatgnn_jax.splits import make_split
 from gatgnn_jax.tables import unit_of
 

@@ -27,10 +27,10 @@ from data_prep.cache import BUNDLED, open_dataset
 from data_prep.clusters import N_CLUSTER, cluster_atoms
 from data_prep.config import GraphConfig
 from data_prep.featurize import available_cores
+from data_prep.files import write_text
 from data_prep.graph import build_graph
 from data_prep.neighbors import nearest_neighbors
 from data_prep.structures import structure_from_cif
-from gatgnn_jax.run_directory import write_text
 
 CONFIG = GraphConfig()
 console = Console()

@@ -23,7 +23,7 @@ import tyro
 from rich.console import Console
 
 from data_prep.cache import BUNDLED
-from gatgnn_jax.run_directory import write_text
+from data_prep.files import write_text
 
 console = Console(highlight=False)
 

@@ -29,9 +29,9 @@ from rich.table import Table
 
 from benchmarks.contenders import FULL, NAMES, Crystals, load
 from benchmarks.limits import measure_rates, step_work
+from data_prep.files import write_text
 from gatgnn_jax.crystal_arrays import BatchShape
 from gatgnn_jax.plots import STYLE, save
-from gatgnn_jax.run_directory import write_text
 
 console = Console()
 

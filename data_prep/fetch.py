@@ -15,7 +15,7 @@ from data_prep import jarvis, materials_project
 from data_prep.dataset import check_free
 from data_prep.download import download
 from data_prep.errors import UserError, exit_status
-from data_prep.growing_lines import write_whole
+from data_prep.files import write_text
 from data_prep.sources import JSON_LINES_SUFFIXES
 
 MATBENCH_URL = "https://ml.materialsproject.org/projects/{}.json.gz"
@@ -163,7 +163,7 @@ def run(options: MaterialsProject | Jarvis | Matbench) -> None:
         origin = options.run()
         origin["date"] = dt.datetime.now(dt.UTC).date().isoformat()
         report = options.out.with_name(f"{options.out.name}.source.json")
-        write_whole(report, json.dumps(origin, indent=1) + "\n")
+        write_text(report, json.dumps(origin, indent=1) + "\n")
     except OSError as error:
         raise UserError(f"cannot write {options.out}: {error.strerror}") from None
     if not options.quiet:

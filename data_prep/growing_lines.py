@@ -1,14 +1,13 @@
 """JSON lines that grow chunk by chunk, survive a kill, and go on where they were."""
 
-import gzip
-import io
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from data_prep.files import replacing, write_text
 
 Row = Mapping[str, Any]
 
@@ -38,7 +37,7 @@ class GrowingLines:
     def begin(self, ids: Sequence[str]) -> None:
         """Set out to fetch these ids."""
         self.part.unlink(missing_ok=True)
-        write_whole(self.plan, json.dumps({"key": self.key, "ids": list(ids)}) + "\n")
+        write_text(self.plan, json.dumps({"key": self.key, "ids": list(ids)}) + "\n")
 
     def ids(self) -> set[str]:
         """The ids of the lines so far; a line that was cut off is removed."""
@@ -75,26 +74,3 @@ class GrowingLines:
 def json_line(row: Row) -> str:
     """A row as one line."""
     return json.dumps(row, separators=(",", ":")) + "\n"
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[io.BufferedIOBase]:
-    """A file to write to, packed if it ends in `.gz`; it gets its name if all goes well."""
-    temporary = path.with_name(f".{path.name}.new")
-    try:
-        with temporary.open("wb") as file:
-            if path.suffix == ".gz":
-                # Without the time of day in the header the same data give the same bytes.
-                with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
-                    yield packed
-            else:
-                yield file
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    with replacing(path) as file:
-        file.write(text.encode())

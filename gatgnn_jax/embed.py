@@ -19,13 +19,14 @@ from rich.console import Console
 from data_prep.build import skipped_table
 from data_prep.errors import Skipped, UserError
 from data_prep.featurize import featurize
+from data_prep.files import write_text
 from data_prep.progress import track
 from data_prep.sources import open_structures
 from gatgnn_jax import plots
 from gatgnn_jax.cli import Device, output_folder, run_command, use_device
 from gatgnn_jax.inputs import checked_batch_size, good_crystals, named_files
 from gatgnn_jax.predictor import StreamPredictor
-from gatgnn_jax.run_directory import RunDirectory, write_text
+from gatgnn_jax.run_directory import RunDirectory
 from gatgnn_jax.tables import prediction_columns, to_csv
 
 Map = Literal["pca", "tsne", "none"]
@@ -124,8 +125,11 @@ def write_vectors(table: pd.DataFrame, vectors: np.ndarray, out: Path) -> None:
     unfinished = out.with_name(f".{out.stem}.part{out.suffix}")
     if out.suffix == ".npz":
         arrays = {"id": table.id.to_numpy(str), "vector": vectors}
-        for name, kinds in (("prediction", "prediction|probability"), ("uncertainty",) * 2):
-            columns = table.filter(regex=f"^({kinds})")
+        for name, start in (
+            ("prediction", "prediction|probability"),
+            ("uncertainty", "uncertainty"),
+        ):
+            columns = table.filter(regex=f"^({start})")
             if columns.shape[1]:
                 arrays[name] = columns.to_numpy(np.float64)
         np.savez_compressed(unfinished, **arrays)

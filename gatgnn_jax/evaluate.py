@@ -21,6 +21,7 @@ from data_prep.build import skipped_table
 from data_prep.cache import open_dataset
 from data_prep.dataset import GraphDataset
 from data_prep.errors import Skipped, UserError
+from data_prep.files import write_text
 from data_prep.properties import resolve_property, select_targets
 from gatgnn_jax.cli import Device, output_folder, run_command, use_device
 from gatgnn_jax.feeds import make_feed
@@ -32,7 +33,6 @@ from gatgnn_jax.run_directory import (
     RunConfig,
     RunDirectory,
     to_json,
-    write_text,
 )
 from gatgnn_jax.splits import SUBSETS
 from gatgnn_jax.subset_predictions import SubsetPredictions, predict_subsets

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from data_prep.errors import Skipped
-from gatgnn_jax.run_directory import write_text
+from data_prep.files import write_text
 from gatgnn_jax.tables import to_csv
 
 

@@ -20,6 +20,7 @@ from data_prep.build import skipped_table
 from data_prep.cache import fingerprint
 from data_prep.errors import Skipped, UserError
 from data_prep.featurize import featurize
+from data_prep.files import write_text
 from data_prep.graph import CrystalGraph
 from data_prep.progress import track
 from data_prep.sources import open_structures
@@ -27,7 +28,7 @@ from gatgnn_jax.cli import Device, output_folder, run_command, use_device
 from gatgnn_jax.growing_table import GrowingTable, Progress
 from gatgnn_jax.inputs import Named, checked_batch_size, good_crystals, named_files
 from gatgnn_jax.predictor import StreamPredictor
-from gatgnn_jax.run_directory import RunDirectory, write_text
+from gatgnn_jax.run_directory import RunDirectory
 from gatgnn_jax.tables import prediction_columns
 
 

@@ -18,9 +18,7 @@ import dataclasses
 import gzip
 import json
 import math
-import os
 import shutil
-import tempfile
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -33,6 +31,7 @@ from flax import nnx
 
 from data_prep.config import GraphConfig
 from data_prep.errors import UserError
+from data_prep.files import write_text
 from data_prep.properties import Property, canonical_name
 from gatgnn_jax.config import ModelConfig, TrainConfig, from_dict
 from gatgnn_jax.ensemble import Ensemble
@@ -274,15 +273,6 @@ def to_json(values: Mapping[str, Any]) -> str:
     """Indented JSON; a metric that is NaN becomes null, as JSON has no such number."""
     known = {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in values.items()}
     return json.dumps(known, indent=1, allow_nan=False) + "\n"
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-    Path(temporary).chmod(0o644)
-    Path(temporary).replace(path)
 
 
 def next_run_directory(parent: Path, name: str) -> Path:

@@ -30,9 +30,10 @@ from benchmarks.matbench.tasks import FOLDS, TASKS, Task, official_folds, read_t
 from benchmarks.paper.trainings import Place, Training, train_all
 from data_prep.cache import open_dataset
 from data_prep.errors import UserError
+from data_prep.files import write_text
 from gatgnn_jax.cli import run_command
 from gatgnn_jax.config import PRESETS, PresetName
-from gatgnn_jax.run_directory import to_json, write_text
+from gatgnn_jax.run_directory import to_json
 from gatgnn_jax.train import TrainOptions, parse
 
 console = Console(highlight=False, soft_wrap=True)

@@ -22,8 +22,8 @@ from benchmarks.paper.networks import models_markdown, speeds
 from benchmarks.paper.studies import FULL_EPOCHS, STUDIES, in_full
 from benchmarks.paper.trainings import Place, Training, train_all
 from data_prep.errors import UserError
+from data_prep.files import write_text
 from gatgnn_jax.cli import run_command
-from gatgnn_jax.run_directory import write_text
 
 DOCUMENTS = (Path("docs/reproduction.md"), Path("docs/experiments.md"), Path("README.md"))
 """Where the tables stand, between marks of the study's name."""

@@ -8,8 +8,9 @@ from typing import Any
 
 from benchmarks.paper.trainings import Place, Training
 from data_prep.errors import UserError
+from data_prep.files import write_text
 from data_prep.properties import Property
-from gatgnn_jax.run_directory import RunDirectory, write_text
+from gatgnn_jax.run_directory import RunDirectory
 from gatgnn_jax.tables import unit_of
 
 Row = dict[str, Any]

@@ -15,7 +15,7 @@ from queue import SimpleQueue
 import numpy as np
 
 from data_prep.errors import UserError
-from gatgnn_jax.run_directory import write_text
+from data_prep.files import write_text
 from gatgnn_jax.splits import SUBSETS
 
 Split = dict[str, list[str]]
