@@ -28,9 +28,11 @@ def _check_at_least(config: Any, name: str, least: int) -> None:
 _ATTENTION_ONLY: dict[str, Any] = {
     "global_attention": "none",
     "heads": 1,
+    "residual": False,
     "concat_composition": False,
 }
 FIXED_SETTINGS: dict[str, dict[str, Any]] = {
+    "gat": {"residual": False},
     "cgcnn": _ATTENTION_ONLY,
     "megnet": _ATTENTION_ONLY | {"hidden_layers": 2, "hidden_neurons": 0},
 }
@@ -50,6 +52,7 @@ class ModelConfig:
             convolutions (cgcnn) or blocks (megnet).
         neurons: features of an atom in every layer.
         heads: attention heads, averaged.
+        residual: let a layer add to the atoms' features instead of replacing them (gatgnn).
         hidden_layers: fully connected layers between the crystal vector and the output.
         hidden_neurons: features of each of them; 0: as many as the crystal vector has (megnet: as
             many as an atom, then half of it).
@@ -64,6 +67,7 @@ class ModelConfig:
     num_layers: int = 5
     neurons: int = 64
     heads: int = 4
+    residual: bool = False
     hidden_layers: int = 2
     hidden_neurons: int = 0
     concat_composition: bool = False

@@ -21,12 +21,15 @@ class AGATLayer(nnx.Module):
         α   = softmax_j(softplus(BatchNorm(softplus([h_i ‖ h_j] · a))))
         x_i ← softplus(BatchNorm(mean over heads of Σ_j α h_j + b))
 
+    A residual layer (not in the paper) has `x_i ← softplus(x_i + BatchNorm(…))`, as CGCNN's do.
+
     `[x ‖ e] W` is computed as `x W_node + e W_edge`, so that matmuls take one row a node and one a
     bond, not one an edge.
     """
 
-    def __init__(self, neurons: int, heads: int, *, rngs: nnx.Rngs):
+    def __init__(self, neurons: int, heads: int, *, residual: bool = False, rngs: nnx.Rngs):
         self.heads = heads
+        self.residual = residual
         shape = (2 * neurons, heads * neurons)
         self.kernel = nnx.Param(glorot_uniform(rngs.params(), shape))
         self.attention = nnx.Param(glorot_uniform(rngs.params(), (heads, 2 * neurons)))
@@ -89,9 +92,9 @@ class AGATLayer(nnx.Module):
             # The norm takes it out again, so that its gradient is rounding noise, which Adam would
             # blow up to steps of full size; the running mean lags behind them.
             bias = jax.lax.stop_gradient(bias)
-        x = message / self.heads + bias
-        x = self.norm(x, node_weight, train=train, axis_name=axis_name)
-        return softplus(x), attention
+        update = message / self.heads + bias
+        update = self.norm(update, node_weight, train=train, axis_name=axis_name)
+        return softplus(x + update if self.residual else update), attention
 
 
 class GATLayer(nnx.Module):

@@ -1,5 +1,6 @@
 """GATGNN (Louis et al. 2020): embed → attention layers → global attention → readout."""
 
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -22,8 +23,6 @@ from gatgnn_jax.global_attention import (
 from gatgnn_jax.graphs import Neighborhoods
 from gatgnn_jax.layers import AGATLayer, GATLayer
 from gatgnn_jax.ops import gaussian_expansion, softplus
-
-LAYERS = {"gatgnn": AGATLayer, "gat": GATLayer}
 
 
 class Output(NamedTuple):
@@ -58,11 +57,10 @@ class GATGNN(nnx.Module):
         self.embed_atom = linear(element_features().shape[1], neurons, rngs)
         if config.model != "gat":
             self.embed_bond = linear(len(self.gaussian_centers), neurons, rngs)
+        agat_layer = partial(AGATLayer, residual=config.residual)
+        new_layer = GATLayer if config.model == "gat" else agat_layer
         self.layers = nnx.List(
-            [
-                LAYERS[config.model](neurons, config.heads, rngs=rngs)
-                for _ in range(config.num_layers)
-            ]
+            [new_layer(neurons, config.heads, rngs=rngs) for _ in range(config.num_layers)]
         )
         self.global_attention = _global_attention(config, rngs)
         if config.concat_composition:

@@ -236,6 +236,7 @@ def _refuse_inexpressible(config: RunConfig) -> None:
         "cluster-learnable attention: it crashes there": (
             model.global_attention == "cluster-learnable"
         ),
+        "residual layers (--residual)": model.residual,
         f"{model.hidden_layers} hidden layers: it has {HIDDEN_LAYERS} or none": (
             model.hidden_layers not in (0, HIDDEN_LAYERS)
         ),

@@ -21,7 +21,7 @@ NODES, SLOTS, BONDS, HEADS, NEURONS = 23, 5, 11, 3, 8
 class Case:
     """A random graph with merged edges and nodes, unused slots, and nodes without edges."""
 
-    def __init__(self, seed: int = 0):
+    def __init__(self, seed: int = 0, residual: bool = False):
         rng = np.random.default_rng(seed)
         self.sender = rng.integers(0, NODES, (NODES, SLOTS))
         self.bond = rng.integers(0, BONDS, (NODES, SLOTS))
@@ -32,7 +32,7 @@ class Case:
         self.x = rng.normal(size=(NODES, NEURONS)).astype(np.float32)
         self.e = rng.normal(size=(BONDS, NEURONS)).astype(np.float32)
         self.cotangent = rng.normal(size=(NODES, NEURONS)).astype(np.float32)
-        self.layer = AGATLayer(NEURONS, HEADS, rngs=nnx.Rngs(seed))
+        self.layer = AGATLayer(NEURONS, HEADS, residual=residual, rngs=nnx.Rngs(seed))
         for norm in (self.layer.attention_norm, self.layer.norm):
             norm.scale[...] = rng.uniform(0.5, 1.5, norm.scale.shape)
             norm.bias[...] = rng.normal(size=norm.bias.shape)
@@ -96,7 +96,7 @@ def reference(case: Case, params: Any, x: Any, e: Any, train: bool) -> tuple[Any
     alpha = a / jnp.zeros((NODES, HEADS)).at[receiver].add(a)[receiver]
     message = jnp.zeros((NODES, NEURONS)).at[receiver].add((alpha[..., None] * h_j).mean(1))
     y = normalize(message + params["bias"], case.node_weight, params["norm"], case.layer.norm)
-    y = plus(y)
+    y = plus(x + y if case.layer.residual else y)
     return (y * case.cotangent).sum() + (alpha**2).sum(), y, alpha
 
 
@@ -107,9 +107,11 @@ def block_edges(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.usefixtures("block_edges")
 @pytest.mark.parametrize("train", [True, False])
-@pytest.mark.parametrize("layout", ["dense", "flat"])
-def test_outputs_and_gradients_are_those_of_the_equations(layout: str, train: bool):
-    case = Case()
+@pytest.mark.parametrize(
+    ("layout", "residual"), [("dense", False), ("flat", False), ("flat", True)]
+)
+def test_outputs_and_gradients_are_those_of_the_equations(layout: str, train: bool, residual: bool):
+    case = Case(residual=residual)
     arguments = case.arguments()
     gradient = jax.grad(case.run(layout, train), argnums=(0, 1, 2), has_aux=True)
     gradients, (y, attention, _) = jax.jit(gradient)(*arguments)

@@ -167,6 +167,7 @@ def test_presets_and_options():
         ["--model=cgcnn", "--global-attention=cluster-fixed"],
         ["--model=cgcnn", "--heads=4"],
         ["--preset=cgcnn", "--concat-composition"],
+        ["--model=gat", "--residual"],
         ["--model=megnet", "--hidden-layers=3"],
         ["--preset=megnet", "--hidden-neurons=64"],
     ],

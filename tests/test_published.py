@@ -105,6 +105,7 @@ def test_the_attention_that_never_ran_is_refused(state):
     [
         ({"model": ModelConfig(model="gat")}, "GAT"),
         ({"model": ModelConfig(global_attention="cluster-learnable")}, "cluster-learnable"),
+        ({"model": ModelConfig(residual=True)}, "residual layers"),
         ({"model": ModelConfig(hidden_layers=1)}, "1 hidden layers"),
         ({"graph": GraphConfig(radius=6.0)}, "--radius 6"),
         ({"properties": (MODULUS, MODULUS)}, "2 properties"),

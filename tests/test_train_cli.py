@@ -33,6 +33,7 @@ VARIANTS = [
     ["--global-attention", "cluster-random"],
     ["--global-attention", "cluster-learnable"],
     ["--global-attention", "none"],
+    ["--residual"],
     ["--model", "gat"],
 ]
 
