@@ -1,6 +1,5 @@
 """GATGNN (Louis et al. 2020): embed → attention layers → global attention → readout."""
 
-from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -23,6 +22,8 @@ from gatgnn_jax.global_attention import (
 from gatgnn_jax.graphs import Neighborhoods
 from gatgnn_jax.layers import AGATLayer, GATLayer
 from gatgnn_jax.ops import gaussian_expansion, softplus
+
+LAYERS = {"gatgnn": AGATLayer, "gat": GATLayer}
 
 
 class Output(NamedTuple):
@@ -57,10 +58,12 @@ class GATGNN(nnx.Module):
         self.embed_atom = linear(element_features().shape[1], neurons, rngs)
         if config.model != "gat":
             self.embed_bond = linear(len(self.gaussian_centers), neurons, rngs)
-        agat_layer = partial(AGATLayer, residual=config.residual)
-        new_layer = GATLayer if config.model == "gat" else agat_layer
+        options = {"residual": True} if config.residual else {}
         self.layers = nnx.List(
-            [new_layer(neurons, config.heads, rngs=rngs) for _ in range(config.num_layers)]
+            [
+                LAYERS[config.model](neurons, config.heads, **options, rngs=rngs)
+                for _ in range(config.num_layers)
+            ]
         )
         self.global_attention = _global_attention(config, rngs)
         if config.concat_composition:
