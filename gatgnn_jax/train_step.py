@@ -27,6 +27,9 @@ AXIS = "data"
 EVALUATION_SEED = 0
 """Random clusters are drawn from this seed in evaluation, so that predictions repeat."""
 
+AVERAGE_WARM_UP = 10
+"""A moving average remembers about one in so many of the steps until it reaches its full span."""
+
 ModelState = Any
 """A pytree of the model's parameters or batch statistics (nnx.State)."""
 
@@ -125,8 +128,8 @@ def train_step(
     params = optax.apply_updates(state.params, updates)
     average = state.average
     if average is not None:
-        # The first steps weigh all steps so far alike: the initial weights are nothing to keep.
-        keep = jnp.minimum(averaging, state.step / (state.step + 1))
+        # At first it spans the last tenth of the steps: early weights are nothing to keep.
+        keep = jnp.minimum(averaging, state.step / (state.step + AVERAGE_WARM_UP))
         average = optax.incremental_update((params, stats), average, 1 - keep)
     return TrainState(params, stats, opt_state, state.step + 1, average), sums
 
