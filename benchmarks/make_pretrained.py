@@ -21,6 +21,7 @@ from data_prep.cache import open_dataset
 from data_prep.files import write_text
 from data_prep.properties import Property
 from gatgnn_jax.cli import run_command
+from gatgnn_jax.config import as_option
 from gatgnn_jax.objective import output_slices
 from gatgnn_jax.report import read_finished
 from gatgnn_jax.report_numbers import Finished, compare_settings, compositions, property_numbers
@@ -54,7 +55,7 @@ def command(config: RunConfig) -> str:
     for _, name, value, usual in settings:
         if value != usual or name == "seed":
             shown = Path(value).name if name == "init_from" else value
-            words.append(f"--{name.replace('_', '-')} {shown}")
+            words.append(as_option(name, shown))
     return " ".join(words)
 
 

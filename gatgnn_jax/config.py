@@ -25,6 +25,15 @@ def _check_at_least(config: Any, name: str, least: int) -> None:
         raise ValueError(f"{name} is {value}: it must be a whole number, {least} or more")
 
 
+def as_option(name: str, value: Any) -> str:
+    """A setting as the command line takes it: `--batch-size 64`, `--residual`, `--no-residual`."""
+    words = name.replace("_", "-")
+    if isinstance(value, bool):
+        return f"--{words}" if value else f"--no-{words}"
+    values = value if isinstance(value, tuple | list) else [value]
+    return " ".join([f"--{words}", *map(str, values)])
+
+
 _ATTENTION_ONLY: dict[str, Any] = {
     "global_attention": "none",
     "heads": 1,

@@ -67,7 +67,7 @@ class TrainOptions:
     """Where else to send each epoch's metrics: tensorboard (to RUN/tensorboard), wandb."""
     workers: int | None = None
     """Processes that prepare the data; all cores by default."""
-    quiet: bool = False
+    quiet: tyro.conf.FlagCreatePairsOff[bool] = False
     """Show errors only."""
     graph: Annotated[GraphConfig, tyro.conf.arg(name="")] = PRESETS["paper-cgcnn"].graph
     model: Annotated[ModelConfig, tyro.conf.arg(name="")] = PRESETS["paper-cgcnn"].model
@@ -87,7 +87,8 @@ def parse(arguments: list[str]) -> TrainOptions:
             prog="python -m gatgnn_jax.train",
             args=arguments,
             default=default,
-            config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
+            # Settings can be switched either way, whatever the preset says.
+            config=(tyro.conf.OmitArgPrefixes,),
         )
     except ValueError as error:  # the settings check themselves
         raise UserError(str(error)) from None

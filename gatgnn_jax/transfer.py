@@ -10,6 +10,7 @@ import optax
 
 from data_prep.errors import UserError
 from data_prep.properties import Property
+from gatgnn_jax.config import as_option
 from gatgnn_jax.run_directory import ModelState, RunConfig, RunDirectory
 
 ALIASES = {"agat": "layers", "embed": "embed_"}
@@ -28,7 +29,7 @@ def trained_run(path: Path, config: RunConfig) -> RunDirectory:
         raise UserError(f"--init-from {path} is an ensemble: give a run of a single network")
     for own, other in ((config.graph, trained.graph), (config.model, trained.model)):
         if different := [
-            f"--{name.replace('_', '-')} {getattr(other, name)}"
+            as_option(name, getattr(other, name))
             for name in vars(own)
             if getattr(own, name) != getattr(other, name)
         ]:

@@ -80,6 +80,7 @@ def test_members_of_an_ensemble_start_together_but_for_the_last_layer(
     ("options", "says"),
     [
         (["--num-layers", "3"], "was trained with --num-layers 2: add that"),
+        (["--residual"], "was trained with --no-residual: add that"),
         (["--max-neighbors", "10"], "was trained with --max-neighbors 12: add that"),
         (["--freeze", "agat,embedding"], "--freeze embedding: choose from agat, embed, embed_atom"),
     ],
