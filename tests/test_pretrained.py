@@ -1,7 +1,10 @@
 """The models that come with the package: found by name, good on crystals they have not seen."""
 
+import dataclasses
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,10 +12,14 @@ import pytest
 from pymatgen.core import Lattice, Structure
 from pymatgen.io.cif import CifWriter
 
+from benchmarks.make_pretrained import command as card_command
 from benchmarks.make_pretrained import of_property
 from data_prep.cache import BUNDLED
+from data_prep.config import GraphConfig
+from data_prep.properties import Property
 from gatgnn_jax import Predictor, evaluate, predict, train
-from gatgnn_jax.run_directory import PRETRAINED, RunDirectory
+from gatgnn_jax.config import ModelConfig, TrainConfig
+from gatgnn_jax.run_directory import PRETRAINED, DataInfo, RunConfig, RunDirectory
 from tests.commands import bundled_rows, error_of, untrained_run
 from tests.crystals import rock_salt
 
@@ -29,6 +36,31 @@ def test_there_are_five_and_each_is_small() -> None:
         files = [path for path in (PRETRAINED / name).rglob("*") if path.is_file()]
         assert sum(path.stat().st_size for path in files) < 1e6
         assert "Test error" in (PRETRAINED / name / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_command_in_a_card_has_the_settings_of_the_run(name: str) -> None:
+    card = (PRETRAINED / name / "README.md").read_text()
+    [command] = re.findall(r"\*\*Training\*\*: `python -m gatgnn_jax.train (.*?)`", card)
+    options = train.parse(command.split())
+    config = RunDirectory(PRETRAINED / name).config()
+    assert (options.graph, options.model) == (config.graph, config.model)
+    assert options.train == config.train
+    assert name in options.property.split(",")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"train": TrainConfig(standardize=False, milestones=(0.2, 0.5), seed=3)},
+        {"model": ModelConfig(residual=True, num_layers=9), "graph": GraphConfig(reduce=False)},
+    ],
+)
+def test_any_settings_can_be_written_as_a_command(changes: dict[str, Any]) -> None:
+    run = RunConfig(GraphConfig(), ModelConfig(), TrainConfig(), (Property("x", "x"),), DataInfo())
+    run = dataclasses.replace(run, **changes)
+    options = train.parse(card_command(run).split()[3:])
+    assert (options.graph, options.model, options.train) == (run.graph, run.model, run.train)
 
 
 @pytest.mark.parametrize("name", ["bulk_modulus", "shear_modulus", "poisson_ratio"])
