@@ -30,7 +30,7 @@ from data_prep.featurize import available_cores
 from data_prep.files import write_text
 from data_prep.graph import build_graph
 from data_prep.neighbors import nearest_neighbors
-from data_prep.structures import structure_from_cif
+from data_prep.reading.cif import structure_from_cif
 
 CONFIG = GraphConfig()
 console = Console()

@@ -21,7 +21,7 @@ from data_prep.featurize import Featurized, featurize
 from data_prep.graph import CrystalGraph
 from data_prep.progress import track
 from data_prep.properties import resolve_property, select_targets
-from data_prep.sources import open_source
+from data_prep.reading.sources import open_source
 
 
 def build_dataset(
@@ -35,7 +35,7 @@ def build_dataset(
     """Turn the crystals of a source into a dataset, and report those that had to be left out.
 
     Args:
-        source: see ``data_prep.sources.open_source``.
+        source: see ``data_prep.reading.sources.open_source``.
         config: the graph settings.
         workers: processes to use; all cores by default. The result does not depend on it.
         progress: show a progress bar.

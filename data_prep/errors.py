@@ -28,6 +28,11 @@ class Skipped(NamedTuple):
     reason: str
 
 
+def one_line(error: object) -> str:
+    """An error's text for one line of a report, cut at 200 characters."""
+    return " ".join(str(error).split())[:200]
+
+
 def exit_status(command: Callable[[], int | None]) -> int:
     """Run a command; bad input becomes one message and exit status 1, without a traceback."""
     try:

@@ -11,9 +11,9 @@ from threadpoolctl import threadpool_limits
 
 from data_prep.config import GraphConfig
 from data_prep.errors import BadCrystal
-from data_prep.formats import Record
 from data_prep.graph import CrystalGraph, build_graph
-from data_prep.sources import Item, read_item
+from data_prep.reading.formats import Record
+from data_prep.reading.sources import Item, read_item
 
 HEAD_START = 2.0
 """Seconds to work alone before other processes are started, which takes about as long."""

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from pymatgen.core import Structure
 
+from data_prep.checks import check_structure
 from data_prep.clusters import cluster_atoms
 from data_prep.config import GraphConfig
 from data_prep.errors import BadCrystal
 from data_prep.neighbors import NeighborTable, nearest_neighbors
 from data_prep.quotient import classes_agree, merge_classes, refine_colours
-from data_prep.structures import check_structure
 
 MIN_DISTANCE = 0.1
 """Atoms closer than this (Å) are taken for a mistake in the file."""

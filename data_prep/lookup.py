@@ -7,8 +7,8 @@ from pathlib import Path
 from pymatgen.core import Structure
 
 from data_prep.cache import BUNDLED
-from data_prep.formats import JsonLine
-from data_prep.sources import open_source, read_item
+from data_prep.reading.formats import JsonLine
+from data_prep.reading.sources import open_source, read_item
 
 MAX_BYTES = 64_000_000
 """A larger file is not read again: it would take longer than what it is wanted for."""

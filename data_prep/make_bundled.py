@@ -15,7 +15,7 @@ import pandas as pd
 import tyro
 from pymatgen.core import Structure
 
-from data_prep.structures import structure_from_cif
+from data_prep.reading.cif import structure_from_cif
 
 TABLE = "matminer-0.4.2/matminer/datasets/elastic_tensor.csv"
 OUTPUT = Path(__file__).parent / "bundled" / "elastic_2015.jsonl.gz"

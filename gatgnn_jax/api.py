@@ -16,8 +16,8 @@ from pymatgen.core import IStructure
 from data_prep.errors import BadCrystal, UserError
 from data_prep.featurize import featurize
 from data_prep.graph import CrystalGraph
-from data_prep.sources import StructureLike, open_structures, read_item
-from data_prep.structures import Atoms
+from data_prep.reading.sources import StructureLike, open_structures, read_item
+from data_prep.reading.structures import Atoms
 from gatgnn_jax.cli import Device, use_device
 from gatgnn_jax.config import PRESETS, PresetName
 from gatgnn_jax.explanation import Explanation, explain

@@ -21,7 +21,7 @@ from data_prep.errors import Skipped, UserError
 from data_prep.featurize import featurize
 from data_prep.files import write_text
 from data_prep.progress import track
-from data_prep.sources import open_structures
+from data_prep.reading.sources import open_structures
 from gatgnn_jax import plots
 from gatgnn_jax.cli import Device, output_folder, run_command, use_device
 from gatgnn_jax.inputs import checked_batch_size, good_crystals, named_files

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from data_prep.errors import BadCrystal, Skipped, UserError
 from data_prep.files import write_text
-from data_prep.sources import open_structures, read_item
+from data_prep.reading.sources import open_structures, read_item
 from gatgnn_jax.api import Predictor
 from gatgnn_jax.cli import Device, output_folder, run_command, use_device
 from gatgnn_jax.explain_page import ExplainedCrystal, View, explain_page

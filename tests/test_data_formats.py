@@ -15,7 +15,7 @@ from data_prep.build import build_dataset
 from data_prep.config import GraphConfig
 from data_prep.dataset import GraphDataset
 from data_prep.errors import Skipped, UserError
-from data_prep.sources import iter_structures, open_source
+from data_prep.reading.sources import iter_structures, open_source
 from tests.commands import bundled_rows
 from tests.crystals import NACL, rock_salt, without_symmetry, write_lines
 

@@ -11,14 +11,14 @@ import pytest
 from pymatgen.core import Lattice, Structure
 from pymatgen.io.cif import CifParser, CifWriter
 
+from data_prep.checks import check_structure
 from data_prep.errors import BadCrystal
-from data_prep.graph import check_structure
-from data_prep.p1_cif import parse_p1_cif
-from data_prep.structures import (
+from data_prep.reading.cif import structure_from_cif
+from data_prep.reading.dictionaries import structure_from_dict
+from data_prep.reading.p1_cif import parse_p1_cif
+from data_prep.reading.poscar import structure_from_poscar
+from data_prep.reading.structures import (
     read_structure,
-    structure_from_cif,
-    structure_from_dict,
-    structure_from_poscar,
     structure_id,
 )
 from tests.crystals import bundled, rock_salt

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from pymatgen.core import Structure
 
-from data_prep import fetch, jarvis
+from data_prep import fetch
 from data_prep.build import build_dataset
 from data_prep.config import GraphConfig
-from data_prep.sources import iter_structures
+from data_prep.fetching import jarvis
+from data_prep.reading.sources import iter_structures
 from tests.commands import error_of
 from tests.fetching import ROWS, STRUCTURES, serve
 

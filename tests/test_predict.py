@@ -17,7 +17,7 @@ from pymatgen.io.cif import CifWriter
 from data_prep.config import GraphConfig
 from data_prep.featurize import featurize
 from data_prep.graph import build_graph
-from data_prep.sources import open_structures
+from data_prep.reading.sources import open_structures
 from gatgnn_jax import predict
 from gatgnn_jax.predictions import element_warning
 from gatgnn_jax.predictor import StreamPredictor

@@ -15,7 +15,7 @@ from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
 from data_prep.columns import parse_number
 from data_prep.errors import UserError
 from data_prep.fetch import MATBENCH
-from data_prep.formats import read_json
+from data_prep.reading.formats import read_json
 from gatgnn_jax.splits import SUBSETS
 
 FOLDS = 5

@@ -1,7 +1,7 @@
 """Files with many crystals, as streams of items: folders, JSON lines, JSON, tables of CIFs.
 
 Items are made cheaply: files are not opened and lines not decoded here, so that the expensive part
-can be done by many processes (``data_prep.sources.read_item``).
+can be done by many processes (``data_prep.reading.sources.read_item``).
 """
 
 import csv
@@ -20,7 +20,7 @@ from pymatgen.core import Structure
 
 from data_prep.errors import BadCrystal, UserError
 from data_prep.properties import UNNAMED_COLUMN
-from data_prep.structures import Atoms, is_structure_file, structure_id
+from data_prep.reading.structures import Atoms, is_structure_file, structure_id
 
 _ID_KEYS = ("id", "material_id", "task_id", "mp_id", "jid")
 

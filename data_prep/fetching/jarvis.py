@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.columns import parse_number
-from data_prep.download import download
 from data_prep.errors import UserError
+from data_prep.fetching.download import download
+from data_prep.fetching.growing_lines import json_line
 from data_prep.files import replacing
-from data_prep.growing_lines import json_line
 from data_prep.progress import track
 from data_prep.properties import resolve_property
 

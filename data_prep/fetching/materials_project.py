@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.errors import UserError
-from data_prep.growing_lines import GrowingLines
+from data_prep.fetching.growing_lines import GrowingLines
 from data_prep.progress import track
 from data_prep.properties import canonical_name
 

@@ -13,7 +13,9 @@ from typing import Any, TypeAlias
 from pymatgen.core import IStructure, Structure
 
 from data_prep.errors import BadCrystal, UserError
-from data_prep.formats import (
+from data_prep.reading.cif import structure_from_cif
+from data_prep.reading.dictionaries import structure_from_dict
+from data_prep.reading.formats import (
     JsonLine,
     Record,
     decode_line,
@@ -22,13 +24,11 @@ from data_prep.formats import (
     read_json_lines,
     read_table,
 )
-from data_prep.structures import (
+from data_prep.reading.structures import (
     Atoms,
     is_structure_file,
     read_structure,
     structure_from_atoms,
-    structure_from_cif,
-    structure_from_dict,
     structure_id,
 )
 

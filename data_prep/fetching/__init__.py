@@ -1,0 +1,1 @@
+"""What talks to the network: the Materials Project, JARVIS, Matbench."""

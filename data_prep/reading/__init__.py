@@ -1,0 +1,1 @@
+"""Files to structures: one crystal or many, with the reason where there is none."""
