@@ -12,7 +12,7 @@ from rich.console import Console
 
 from gatgnn_jax.cli import use_device
 from gatgnn_jax.train import TrainOptions, prepare
-from gatgnn_jax.training import Trainer
+from gatgnn_jax.training.loop import Trainer
 
 
 def main(members: int = 5, rounds: int = 8) -> None:

@@ -8,19 +8,15 @@ from flax import nnx
 from benchmarks.contenders import Contender
 from data_prep.dataset import GraphDataset
 from data_prep.properties import Property
-from gatgnn_jax.batches import BatchPlan
+from gatgnn_jax.batches.arrays import crystal_arrays, sizes_of
+from gatgnn_jax.batches.devices import data_mesh, replicate
+from gatgnn_jax.batches.gathering import BatchPlan
 from gatgnn_jax.compiler_memory import release_after_compiling
 from gatgnn_jax.config import ModelConfig, TrainConfig
-from gatgnn_jax.crystal_arrays import crystal_arrays, sizes_of
-from gatgnn_jax.model import GATGNN
-from gatgnn_jax.train_step import (
-    data_mesh,
-    init_state,
-    make_optimizer,
-    make_predict,
-    make_train_steps,
-    replicate,
-)
+from gatgnn_jax.models.gatgnn import GATGNN
+from gatgnn_jax.prediction.engines import make_predict
+from gatgnn_jax.training.optimizer import make_optimizer
+from gatgnn_jax.training.step import init_state, make_train_steps
 
 
 def jax_contender(

@@ -21,9 +21,9 @@ from rich.table import Table
 
 from data_prep.cache import open_dataset
 from data_prep.config import GraphConfig
-from gatgnn_jax import edge_attention, layers
-from gatgnn_jax.graphs import Neighborhoods
-from gatgnn_jax.layers import AGATLayer
+from gatgnn_jax.batches.layout import Neighborhoods
+from gatgnn_jax.models import edge_attention, layers
+from gatgnn_jax.models.layers import AGATLayer
 
 NODES, SLOTS, BONDS, HEADS, NEURONS, LAYERS = 2336, 12, 4251, 4, 64, 5
 

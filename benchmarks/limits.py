@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from gatgnn_jax.crystal_arrays import BatchShape
+from gatgnn_jax.batches.arrays import BatchShape
 
 FLOPS_PER_SOFTPLUS = 30
 """exp of some ten operations, a division and a series of seven terms; about the same backward."""

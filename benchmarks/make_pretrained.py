@@ -22,17 +22,17 @@ from data_prep.files import write_text
 from data_prep.properties import Property
 from gatgnn_jax.cli import run_command
 from gatgnn_jax.config import as_option
+from gatgnn_jax.models.base import ModelState
 from gatgnn_jax.objective import output_slices
-from gatgnn_jax.report import read_finished
-from gatgnn_jax.report_numbers import Finished, compare_settings, compositions, property_numbers
-from gatgnn_jax.run_directory import (
-    PRETRAINED,
-    SEEN,
-    DataInfo,
-    ModelState,
-    RunConfig,
-    RunDirectory,
+from gatgnn_jax.pages.report import read_finished
+from gatgnn_jax.pages.report_numbers import (
+    Finished,
+    compare_settings,
+    compositions,
+    property_numbers,
 )
+from gatgnn_jax.runs.config import DataInfo, RunConfig
+from gatgnn_jax.runs.directory import PRETRAINED, SEEN, RunDirectory
 
 FEWEST = 10
 """Test crystals with an element for it to stand in the card."""

@@ -32,12 +32,12 @@ from data_prep.cache import open_dataset
 from data_prep.errors import UserError
 from data_prep.files import write_text
 from data_prep.properties import resolve_property, select_targets
+from gatgnn_jax.batches.splits import make_split
 from gatgnn_jax.cli import run_command, use_device
 from gatgnn_jax.config import PRESETS
-from gatgnn_jax.plots import STYLE, save
-from gatgnn_jax.run_directory import DataInfo, RunConfig
-from gatgnn_jax.splits import make_split
-from gatgnn_jax.tables import unit_of
+from gatgnn_jax.pages.plots import STYLE, save
+from gatgnn_jax.prediction.columns import unit_of
+from gatgnn_jax.runs.config import DataInfo, RunConfig
 
 FRAMEWORKS: tuple[Framework, ...] = ("jax", "pytorch")
 COLORS = {"jax": "#1f6fb2", "pytorch": "#e08e2b"}

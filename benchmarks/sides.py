@@ -16,12 +16,13 @@ from torch_geometric.data import Batch
 from benchmarks.torch_data import data_list
 from benchmarks.torch_gatgnn import TorchGATGNN
 from data_prep.dataset import GraphDataset
-from gatgnn_jax.batches import BatchPlan
-from gatgnn_jax.crystal_arrays import crystal_arrays, sizes_of
-from gatgnn_jax.published import to_torch
-from gatgnn_jax.reporting import TrainingReporter
-from gatgnn_jax.run_directory import ModelState, RunConfig
-from gatgnn_jax.training import Trainer
+from gatgnn_jax.batches.arrays import crystal_arrays, sizes_of
+from gatgnn_jax.batches.gathering import BatchPlan
+from gatgnn_jax.models.base import ModelState
+from gatgnn_jax.published.gatgnn import to_torch
+from gatgnn_jax.runs.config import RunConfig
+from gatgnn_jax.training.loop import Trainer
+from gatgnn_jax.training.terminal import TrainingReporter
 
 Framework = Literal["jax", "pytorch"]
 

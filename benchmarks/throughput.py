@@ -30,8 +30,8 @@ from rich.table import Table
 from benchmarks.contenders import FULL, NAMES, Crystals, load
 from benchmarks.limits import measure_rates, step_work
 from data_prep.files import write_text
-from gatgnn_jax.crystal_arrays import BatchShape
-from gatgnn_jax.plots import STYLE, save
+from gatgnn_jax.batches.arrays import BatchShape
+from gatgnn_jax.pages.plots import STYLE, save
 
 console = Console()
 

@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gatgnn_jax.api import Predictor, fit
-    from gatgnn_jax.explanation import Explanation
-    from gatgnn_jax.predictions import Predictions
+    from gatgnn_jax.prediction.explanation import Explanation
+    from gatgnn_jax.prediction.result import Predictions
 
 _HOMES = {
-    "Explanation": "gatgnn_jax.explanation",
-    "Predictions": "gatgnn_jax.predictions",
+    "Explanation": "gatgnn_jax.prediction.explanation",
+    "Predictions": "gatgnn_jax.prediction.result",
     "Predictor": "gatgnn_jax.api",
     "fit": "gatgnn_jax.api",
 }

@@ -20,10 +20,12 @@ from data_prep.reading.sources import StructureLike, open_structures, read_item
 from data_prep.reading.structures import Atoms
 from gatgnn_jax.cli import Device, use_device
 from gatgnn_jax.config import PRESETS, PresetName
-from gatgnn_jax.explanation import Explanation, explain
-from gatgnn_jax.predictions import Predictions, element_warning
-from gatgnn_jax.predictor import StreamPredictor
-from gatgnn_jax.run_directory import ModelState, RunConfig, RunDirectory
+from gatgnn_jax.models.base import ModelState
+from gatgnn_jax.prediction.engines import StreamPredictor
+from gatgnn_jax.prediction.explanation import Explanation, explain
+from gatgnn_jax.prediction.result import Predictions, element_warning
+from gatgnn_jax.runs.config import RunConfig
+from gatgnn_jax.runs.directory import RunDirectory
 
 
 class Predictor:

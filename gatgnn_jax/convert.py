@@ -24,9 +24,10 @@ from data_prep.errors import UserError
 from data_prep.properties import Property, canonical_name, resolve_property
 from gatgnn_jax.cli import run_command, use_device
 from gatgnn_jax.config import PRESETS, GlobalAttention, ModelConfig
-from gatgnn_jax.published import Imported, from_torch, to_torch
-from gatgnn_jax.published_cgcnn import MARK, from_cgcnn
-from gatgnn_jax.run_directory import DataInfo, RunConfig, RunDirectory
+from gatgnn_jax.published.cgcnn import MARK, from_cgcnn
+from gatgnn_jax.published.gatgnn import Imported, from_torch, to_torch
+from gatgnn_jax.runs.config import DataInfo, RunConfig
+from gatgnn_jax.runs.directory import RunDirectory
 
 UNUSED_TENSORS = "checkpoints/unused_tensors.npz"
 

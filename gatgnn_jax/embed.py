@@ -22,12 +22,12 @@ from data_prep.featurize import featurize
 from data_prep.files import write_text
 from data_prep.progress import track
 from data_prep.reading.sources import open_structures
-from gatgnn_jax import plots
 from gatgnn_jax.cli import Device, output_folder, run_command, use_device
-from gatgnn_jax.inputs import checked_batch_size, good_crystals, named_files
-from gatgnn_jax.predictor import StreamPredictor
-from gatgnn_jax.run_directory import RunDirectory
-from gatgnn_jax.tables import prediction_columns, to_csv
+from gatgnn_jax.pages import plots
+from gatgnn_jax.prediction.columns import prediction_columns, to_csv
+from gatgnn_jax.prediction.engines import StreamPredictor
+from gatgnn_jax.prediction.inputs import checked_batch_size, good_crystals, named_files
+from gatgnn_jax.runs.directory import RunDirectory
 
 Map = Literal["pca", "tsne", "none"]
 

@@ -23,21 +23,17 @@ from data_prep.dataset import GraphDataset
 from data_prep.errors import Skipped, UserError
 from data_prep.files import write_text
 from data_prep.properties import resolve_property, select_targets
+from gatgnn_jax.batches.devices import data_mesh, replicate
+from gatgnn_jax.batches.feeds import make_feed
+from gatgnn_jax.batches.splits import SUBSETS
 from gatgnn_jax.cli import Device, output_folder, run_command, use_device
-from gatgnn_jax.feeds import make_feed
+from gatgnn_jax.models.base import ModelState
 from gatgnn_jax.objective import metrics
-from gatgnn_jax.predictor import DatasetPredictor
-from gatgnn_jax.run_directory import (
-    PRETRAINED,
-    ModelState,
-    RunConfig,
-    RunDirectory,
-    to_json,
-)
-from gatgnn_jax.splits import SUBSETS
-from gatgnn_jax.subset_predictions import SubsetPredictions, predict_subsets
-from gatgnn_jax.tables import to_csv, unit_of
-from gatgnn_jax.train_step import data_mesh, replicate
+from gatgnn_jax.prediction.columns import to_csv, unit_of
+from gatgnn_jax.prediction.engines import DatasetPredictor
+from gatgnn_jax.prediction.subsets import SubsetPredictions, predict_subsets
+from gatgnn_jax.runs.config import RunConfig
+from gatgnn_jax.runs.directory import PRETRAINED, RunDirectory, to_json
 
 METRICS = {
     "regression": {"mae": "MAE", "rmse": "RMSE", "r2": "R²"},

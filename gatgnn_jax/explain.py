@@ -18,9 +18,9 @@ from data_prep.files import write_text
 from data_prep.reading.sources import open_structures, read_item
 from gatgnn_jax.api import Predictor
 from gatgnn_jax.cli import Device, output_folder, run_command, use_device
-from gatgnn_jax.explain_page import ExplainedCrystal, View, explain_page
-from gatgnn_jax.run_directory import RunDirectory, find_run
-from gatgnn_jax.tables import to_csv
+from gatgnn_jax.pages.explain_page import ExplainedCrystal, View, explain_page
+from gatgnn_jax.prediction.columns import to_csv
+from gatgnn_jax.runs.directory import RunDirectory, find_run
 
 MAX_VIEWS = 100
 """More pictures than this make a page that nobody looks at."""

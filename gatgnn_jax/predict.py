@@ -1,10 +1,10 @@
 """`python -m gatgnn_jax.predict RUN FILES…`: structures → a table of predictions, streaming.
 
-The table has a row for each crystal: `id`, the columns of `gatgnn_jax.tables`, and `warning`, which
-says if the model has seen an element of the crystal rarely or never, or if the id came before.
-Crystals that could not be predicted stand in `skipped.csv` beside it, with the reason. Rows are
-appended to `NAME.part` as they come, which gets its name at the end. After a kill the same command
-goes on where it was.
+The table has a row for each crystal: `id`, the columns of `gatgnn_jax.prediction.columns`, and
+`warning`, which says if the model has seen an element of the crystal rarely or never, or if the
+id came before. Crystals that could not be predicted stand in `skipped.csv` beside it, with the
+reason. Rows are appended to `NAME.part` as they come, which gets its name at the end. After a kill
+the same command goes on where it was.
 """
 
 import itertools
@@ -25,11 +25,11 @@ from data_prep.graph import CrystalGraph
 from data_prep.progress import track
 from data_prep.reading.sources import open_structures
 from gatgnn_jax.cli import Device, output_folder, run_command, use_device
-from gatgnn_jax.growing_table import GrowingTable, Progress
-from gatgnn_jax.inputs import Named, checked_batch_size, good_crystals, named_files
-from gatgnn_jax.predictor import StreamPredictor
-from gatgnn_jax.run_directory import RunDirectory
-from gatgnn_jax.tables import prediction_columns
+from gatgnn_jax.prediction.columns import prediction_columns
+from gatgnn_jax.prediction.engines import StreamPredictor
+from gatgnn_jax.prediction.growing_table import GrowingTable, Progress
+from gatgnn_jax.prediction.inputs import Named, checked_batch_size, good_crystals, named_files
+from gatgnn_jax.runs.directory import RunDirectory
 
 
 @dataclass(frozen=True)

@@ -19,23 +19,19 @@ from data_prep.config import GraphConfig
 from data_prep.dataset import GraphDataset
 from data_prep.errors import Skipped, UserError
 from data_prep.properties import Property, resolve_property, select_targets, standardized
+from gatgnn_jax.batches.feeds import Streaming
+from gatgnn_jax.batches.splits import SUBSETS, make_split
 from gatgnn_jax.cli import Device, run_command, use_device
 from gatgnn_jax.config import PRESETS, ModelConfig, PresetName, TrainConfig
-from gatgnn_jax.feeds import Streaming
-from gatgnn_jax.loggers import LoggerName, check_loggers, logging_to
-from gatgnn_jax.outcome import write_results
-from gatgnn_jax.report import write_report
-from gatgnn_jax.reporting import TrainingReporter, closing_lines, headline_metric
-from gatgnn_jax.run_directory import (
-    PRETRAINED,
-    DataInfo,
-    RunConfig,
-    RunDirectory,
-    next_run_directory,
-)
-from gatgnn_jax.splits import SUBSETS, make_split
-from gatgnn_jax.training import Interrupted, Trainer
-from gatgnn_jax.transfer import same_properties, trained_run
+from gatgnn_jax.pages.plots import draw_training
+from gatgnn_jax.pages.report import write_report
+from gatgnn_jax.runs.config import DataInfo, RunConfig
+from gatgnn_jax.runs.directory import PRETRAINED, RunDirectory, next_run_directory
+from gatgnn_jax.training.loggers import LoggerName, check_loggers, logging_to
+from gatgnn_jax.training.loop import Interrupted, Trainer
+from gatgnn_jax.training.results import write_results
+from gatgnn_jax.training.terminal import TrainingReporter, closing_lines, headline_metric
+from gatgnn_jax.training.transfer import same_properties, trained_run
 
 
 @dataclass(frozen=True)
@@ -245,7 +241,8 @@ def train(
             soft_wrap=True,
         )
         return 128 + stopped.number
-    summary = write_results(run, trainer, prepared.dataset.ids, len(prepared.skipped))
+    predictions, summary = write_results(run, trainer, prepared.dataset.ids, len(prepared.skipped))
+    draw_training(run.path, trainer.progress.rows, trainer.progress.best_epoch, predictions)
     source = None if config.data.source is None else Path(config.data.source)
     try:
         write_report(run, prepared.dataset, source)

@@ -21,7 +21,9 @@ from data_prep.properties import resolve_property
 from gatgnn_jax import evaluate, predict, train
 from gatgnn_jax.cli import run_command
 from gatgnn_jax.config import ModelConfig, TrainConfig
-from gatgnn_jax.run_directory import DataInfo, ModelState, RunConfig, RunDirectory
+from gatgnn_jax.models.base import ModelState
+from gatgnn_jax.runs.config import DataInfo, RunConfig
+from gatgnn_jax.runs.directory import RunDirectory
 
 SMALL = ["--num-layers", "2", "--neurons", "16", "--heads", "2", "--batch-size", "32"]
 """A model that learns something in seconds."""

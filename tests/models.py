@@ -15,12 +15,13 @@ from pymatgen.core import Structure
 from data_prep.config import GraphConfig
 from data_prep.dataset import GraphDataset, pack
 from data_prep.graph import build_graph
-from gatgnn_jax.batches import gather_batch
+from gatgnn_jax.batches.arrays import BatchShape, CrystalArrays, crystal_arrays
+from gatgnn_jax.batches.gathering import gather_batch
 from gatgnn_jax.config import PUBLISHED_SIZES, GlobalAttention, ModelConfig, ModelName
-from gatgnn_jax.crystal_arrays import BatchShape, CrystalArrays, crystal_arrays
-from gatgnn_jax.layers import AGATLayer
-from gatgnn_jax.model import GATGNN, Output
-from gatgnn_jax.networks import Network, new_network
+from gatgnn_jax.models.base import Network, Output
+from gatgnn_jax.models.gatgnn import GATGNN
+from gatgnn_jax.models.layers import AGATLayer
+from gatgnn_jax.models.networks import new_network
 
 GLOBAL_ATTENTIONS: tuple[GlobalAttention, ...] = (
     "composition",

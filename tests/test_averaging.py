@@ -8,17 +8,12 @@ import pytest
 from data_prep.config import GraphConfig
 from data_prep.properties import Property
 from gatgnn_jax import train
+from gatgnn_jax.batches.devices import data_mesh, replicate
+from gatgnn_jax.batches.feeds import ResidentFeed
 from gatgnn_jax.config import TrainConfig
-from gatgnn_jax.feeds import ResidentFeed
-from gatgnn_jax.run_directory import RunDirectory
-from gatgnn_jax.train_step import (
-    TrainState,
-    data_mesh,
-    init_state,
-    make_optimizer,
-    make_train_steps,
-    replicate,
-)
+from gatgnn_jax.runs.directory import RunDirectory
+from gatgnn_jax.training.optimizer import make_optimizer
+from gatgnn_jax.training.step import TrainState, init_state, make_train_steps
 from tests.commands import SMALL, error_of, train_run
 from tests.crystals import bundled
 from tests.models import arrays_of, assert_trees_close, dataset_of, small_model

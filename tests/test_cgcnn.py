@@ -11,9 +11,9 @@ from scipy.special import expit
 
 from data_prep.errors import UserError
 from gatgnn_jax.convert import read_checkpoint
-from gatgnn_jax.networks import new_network
-from gatgnn_jax.published import Imported
-from gatgnn_jax.published_cgcnn import from_cgcnn
+from gatgnn_jax.models.networks import new_network
+from gatgnn_jax.published.cgcnn import from_cgcnn
+from gatgnn_jax.published.gatgnn import Imported
 from tests.golden_cgcnn import GRAPH, golden, golden_dataset, named
 from tests.models import arrays_of, batch_of, loss_and_gradient, outputs
 

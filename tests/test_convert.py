@@ -24,8 +24,8 @@ from benchmarks.torch_gatgnn import TorchGATGNN
 from data_prep.cache import BUNDLED, open_dataset
 from gatgnn_jax import train
 from gatgnn_jax.convert import main, read_checkpoint
-from gatgnn_jax.predictor import StreamPredictor
-from gatgnn_jax.run_directory import RunDirectory
+from gatgnn_jax.prediction.engines import StreamPredictor
+from gatgnn_jax.runs.directory import RunDirectory
 
 pytestmark = pytest.mark.usefixtures("optimized")
 

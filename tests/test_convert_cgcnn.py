@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from gatgnn_jax.convert import main
-from gatgnn_jax.predictor import StreamPredictor
-from gatgnn_jax.run_directory import RunDirectory
+from gatgnn_jax.prediction.engines import StreamPredictor
+from gatgnn_jax.runs.directory import RunDirectory
 from tests.commands import error_of
 from tests.golden_cgcnn import golden, golden_dataset, named
 

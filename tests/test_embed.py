@@ -13,7 +13,7 @@ from matplotlib.image import imread
 
 from data_prep.cache import BUNDLED
 from gatgnn_jax import embed
-from gatgnn_jax.run_directory import RunDirectory
+from gatgnn_jax.runs.directory import RunDirectory
 from tests.commands import bundled_rows, error_of, write_source
 
 

@@ -14,18 +14,14 @@ from flax import nnx
 from data_prep.config import GraphConfig
 from data_prep.properties import Property
 from gatgnn_jax import Predictor, convert, train
-from gatgnn_jax.calibration import coverage
+from gatgnn_jax.batches.devices import data_mesh, replicate
+from gatgnn_jax.batches.feeds import ResidentFeed
 from gatgnn_jax.config import TrainConfig
-from gatgnn_jax.ensemble import Ensemble
-from gatgnn_jax.feeds import ResidentFeed
-from gatgnn_jax.run_directory import RunDirectory
-from gatgnn_jax.train_step import (
-    data_mesh,
-    init_state,
-    make_optimizer,
-    make_train_steps,
-    replicate,
-)
+from gatgnn_jax.models.ensemble import Ensemble
+from gatgnn_jax.pages.calibration import coverage
+from gatgnn_jax.runs.directory import RunDirectory
+from gatgnn_jax.training.optimizer import make_optimizer
+from gatgnn_jax.training.step import init_state, make_train_steps
 from tests.commands import SMALL, bundled_rows, error_of, evaluate_to, predict_to, train_run
 from tests.crystals import bundled, rock_salt
 from tests.models import arrays_of, batch_of, dataset_of, outputs, predictions, small_model

@@ -6,11 +6,12 @@ from flax import nnx
 
 from data_prep.config import GraphConfig
 from data_prep.properties import Property
+from gatgnn_jax.batches.arrays import crystal_arrays
 from gatgnn_jax.config import ModelConfig, TrainConfig
-from gatgnn_jax.crystal_arrays import crystal_arrays
-from gatgnn_jax.explain_page import color_domain
-from gatgnn_jax.explanation import explain as explain_structure
-from gatgnn_jax.run_directory import DataInfo, ModelState, RunConfig
+from gatgnn_jax.models.base import ModelState
+from gatgnn_jax.pages.explain_page import color_domain
+from gatgnn_jax.prediction.explanation import explain as explain_structure
+from gatgnn_jax.runs.config import DataInfo, RunConfig
 from tests.crystals import bundled, rock_salt, shuffled, without_symmetry
 from tests.models import batch_of, dataset_of, outputs, small_model
 

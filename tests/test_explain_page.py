@@ -14,7 +14,7 @@ from pymatgen.io.cif import CifWriter
 
 from gatgnn_jax import Predictor, explain
 from gatgnn_jax.config import PRESETS
-from gatgnn_jax.explain_page import color_domain
+from gatgnn_jax.pages.explain_page import color_domain
 from tests.browser import open_page
 from tests.commands import bundled_rows, error_of, untrained_run
 from tests.page_scripts import script

@@ -9,19 +9,16 @@ import pytest
 from flax import nnx
 
 from data_prep.properties import Property
-from gatgnn_jax.batches import gather_batch
+from gatgnn_jax.batches.arrays import BatchShape, crystal_arrays
+from gatgnn_jax.batches.devices import data_mesh, replicate
+from gatgnn_jax.batches.gathering import gather_batch
 from gatgnn_jax.config import TrainConfig
-from gatgnn_jax.crystal_arrays import BatchShape, crystal_arrays
-from gatgnn_jax.model import GATGNN, Output
+from gatgnn_jax.models.base import Output
+from gatgnn_jax.models.gatgnn import GATGNN
 from gatgnn_jax.objective import loss_sums
-from gatgnn_jax.published import from_torch, layout, published_names
-from gatgnn_jax.train_step import (
-    TrainState,
-    data_mesh,
-    make_optimizer,
-    make_train_steps,
-    replicate,
-)
+from gatgnn_jax.published.gatgnn import from_torch, layout, published_names
+from gatgnn_jax.training.optimizer import make_optimizer
+from gatgnn_jax.training.step import TrainState, make_train_steps
 from tests.golden import GOLDEN_FILES, LEARNING_RATE, WEIGHT_DECAY, Golden, load_golden
 
 pytestmark = pytest.mark.usefixtures("optimized")

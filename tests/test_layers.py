@@ -9,10 +9,10 @@ import pytest
 from flax import nnx
 from scipy.special import softmax
 
-from gatgnn_jax import edge_attention
-from gatgnn_jax.graphs import Neighborhoods
-from gatgnn_jax.layers import AGATLayer, GATLayer
-from gatgnn_jax.ops import softplus
+from gatgnn_jax.batches.layout import Neighborhoods
+from gatgnn_jax.models import edge_attention
+from gatgnn_jax.models.layers import AGATLayer, GATLayer
+from gatgnn_jax.models.ops import softplus
 from tests.commands import on_two_devices
 
 NODES, SLOTS, BONDS, HEADS, NEURONS = 23, 5, 11, 3, 8
@@ -192,7 +192,7 @@ TWO_DEVICES = """
 import jax, jax.numpy as jnp, numpy as np
 from flax import nnx
 from jax.sharding import Mesh, PartitionSpec
-from gatgnn_jax.graphs import Neighborhoods
+from gatgnn_jax.batches.layout import Neighborhoods
 from tests.test_layers import BONDS, NODES, Case
 
 case = Case()

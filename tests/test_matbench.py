@@ -21,8 +21,8 @@ from benchmarks.paper import trainings
 from benchmarks.paper.trainings import Place, Training
 from data_prep.errors import UserError
 from gatgnn_jax import train
-from gatgnn_jax.run_directory import RunDirectory
-from gatgnn_jax.tables import subset_table, to_csv
+from gatgnn_jax.prediction.columns import subset_table, to_csv
+from gatgnn_jax.runs.directory import RunDirectory
 from tests.commands import bundled_rows
 
 DATA = Path(__file__).parent / "data"

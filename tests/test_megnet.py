@@ -8,7 +8,7 @@ from flax import nnx
 
 from data_prep.config import GraphConfig
 from data_prep.graph import CrystalGraph, build_graph
-from gatgnn_jax.megnet import SET2SET_PASSES
+from gatgnn_jax.models.megnet import SET2SET_PASSES
 from tests.crystals import ordered_alloy, rock_salt, without_symmetry
 from tests.models import arrays_of, batch_of, dataset_of, outputs, small_network
 

@@ -6,12 +6,12 @@ PROGRAM = """
 import jax, jax.numpy as jnp, numpy as np
 from data_prep.config import GraphConfig
 from data_prep.properties import Property
-from gatgnn_jax.batches import BatchPlan
-from gatgnn_jax.crystal_arrays import sizes_of
+from gatgnn_jax.batches.gathering import BatchPlan
+from gatgnn_jax.batches.arrays import sizes_of
 from gatgnn_jax.config import TrainConfig
-from gatgnn_jax.train_step import (
-    data_mesh, init_state, make_optimizer, make_train_steps, replicate
-)
+from gatgnn_jax.training.step import init_state, make_train_steps
+from gatgnn_jax.training.optimizer import make_optimizer
+from gatgnn_jax.batches.devices import data_mesh, replicate
 from tests.crystals import bundled
 from tests.models import arrays_of, dataset_of, small_model
 

@@ -11,9 +11,9 @@ from pymatgen.core import Lattice, Structure
 from data_prep.config import GraphConfig
 from data_prep.dataset import pack
 from data_prep.graph import CrystalGraph
-from gatgnn_jax.batches import BatchPlan
-from gatgnn_jax.crystal_arrays import sizes_of
-from gatgnn_jax.graphs import with_receivers
+from gatgnn_jax.batches.arrays import sizes_of
+from gatgnn_jax.batches.gathering import BatchPlan
+from gatgnn_jax.batches.layout import with_receivers
 from tests.crystals import bundled
 from tests.models import (
     GLOBAL_ATTENTIONS,

@@ -9,10 +9,10 @@ from pymatgen.core import Structure
 
 from data_prep.config import GRAPH_PRESETS, GraphConfig
 from data_prep.errors import UserError
-from gatgnn_jax.cgcnn import CGCNN
 from gatgnn_jax.config import PRESETS, PUBLISHED_SIZES, ModelConfig
-from gatgnn_jax.megnet import MEGNet
-from gatgnn_jax.run_directory import RunDirectory
+from gatgnn_jax.models.cgcnn import CGCNN
+from gatgnn_jax.models.megnet import MEGNet
+from gatgnn_jax.runs.directory import RunDirectory
 from gatgnn_jax.train import parse
 from tests.commands import on_two_devices, train_run
 from tests.crystals import bundled, shuffled, without_symmetry
@@ -95,9 +95,9 @@ import jax, jax.numpy as jnp, numpy as np
 from flax import nnx
 from jax.sharding import Mesh, PartitionSpec
 from data_prep.config import GraphConfig
-from gatgnn_jax.batches import gather_batch
-from gatgnn_jax.crystal_arrays import BatchShape
-from gatgnn_jax.graphs import crystal_mask
+from gatgnn_jax.batches.gathering import gather_batch
+from gatgnn_jax.batches.arrays import BatchShape
+from gatgnn_jax.batches.layout import crystal_mask
 from tests.crystals import bundled
 from tests.models import arrays_of, assert_trees_close, dataset_of, small_network
 

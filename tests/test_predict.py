@@ -19,9 +19,9 @@ from data_prep.featurize import featurize
 from data_prep.graph import build_graph
 from data_prep.reading.sources import open_structures
 from gatgnn_jax import predict
-from gatgnn_jax.predictions import element_warning
-from gatgnn_jax.predictor import StreamPredictor
-from gatgnn_jax.run_directory import RunDirectory
+from gatgnn_jax.prediction.engines import StreamPredictor
+from gatgnn_jax.prediction.result import element_warning
+from gatgnn_jax.runs.directory import RunDirectory
 from tests.commands import bundled_rows, error_of, predict_to, untrained_run, write_source
 from tests.crystals import rock_salt, without_symmetry
 

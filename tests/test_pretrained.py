@@ -19,7 +19,8 @@ from data_prep.config import GraphConfig
 from data_prep.properties import Property
 from gatgnn_jax import Predictor, evaluate, predict, train
 from gatgnn_jax.config import ModelConfig, TrainConfig
-from gatgnn_jax.run_directory import PRETRAINED, DataInfo, RunConfig, RunDirectory
+from gatgnn_jax.runs.config import DataInfo, RunConfig
+from gatgnn_jax.runs.directory import PRETRAINED, RunDirectory
 from tests.commands import bundled_rows, error_of, untrained_run
 from tests.crystals import rock_salt
 

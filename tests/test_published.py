@@ -11,8 +11,8 @@ from data_prep.errors import UserError
 from data_prep.properties import Property
 from gatgnn_jax import convert
 from gatgnn_jax.config import ModelConfig, TrainConfig
-from gatgnn_jax.published import from_torch, to_torch
-from gatgnn_jax.run_directory import DataInfo, RunConfig
+from gatgnn_jax.published.gatgnn import from_torch, to_torch
+from gatgnn_jax.runs.config import DataInfo, RunConfig
 from tests.golden import DATA, GOLDEN_FILES, load_golden
 
 MODULUS = Property("bulk_modulus", "bulk_modulus", "GPa", "log10")

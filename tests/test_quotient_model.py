@@ -7,17 +7,13 @@ from pymatgen.core import Structure
 
 from data_prep.config import GraphConfig
 from data_prep.properties import Property
+from gatgnn_jax.batches.devices import data_mesh, replicate
+from gatgnn_jax.batches.feeds import ResidentFeed
 from gatgnn_jax.config import TrainConfig
-from gatgnn_jax.feeds import ResidentFeed
-from gatgnn_jax.predictor import DatasetPredictor
-from gatgnn_jax.run_directory import ModelState
-from gatgnn_jax.train_step import (
-    data_mesh,
-    init_state,
-    make_optimizer,
-    make_train_steps,
-    replicate,
-)
+from gatgnn_jax.models.base import ModelState
+from gatgnn_jax.prediction.engines import DatasetPredictor
+from gatgnn_jax.training.optimizer import make_optimizer
+from gatgnn_jax.training.step import init_state, make_train_steps
 from tests.crystals import bundled, shuffled
 from tests.models import (
     GLOBAL_ATTENTIONS,

@@ -10,11 +10,11 @@ import pytest
 from flax import nnx
 
 from data_prep.config import GraphConfig
-from gatgnn_jax import model as model_module
+from gatgnn_jax.batches.layout import with_receivers
 from gatgnn_jax.config import ModelConfig
-from gatgnn_jax.graphs import with_receivers
-from gatgnn_jax.model import GATGNN
-from gatgnn_jax.ops import softplus
+from gatgnn_jax.models import gatgnn as model_module
+from gatgnn_jax.models.gatgnn import GATGNN
+from gatgnn_jax.models.ops import softplus
 from tests.crystals import bundled, rock_salt
 from tests.models import arrays_of, batch_of, dataset_of, predictions
 
@@ -54,7 +54,7 @@ def test_the_package_from_python(run, tmp_path, monkeypatch):
 def test_a_new_layer_in_twenty_lines(monkeypatch: pytest.MonkeyPatch):
     """The layer of "Changing the model" runs, on quotient graphs as on full ones."""
     block = next(block for block in PYTHON if "layers.py" in block)
-    source = block.split("# gatgnn_jax/model.py")[0]
+    source = block.split("# gatgnn_jax/models/gatgnn.py")[0]
     assert len(block.splitlines()) <= 20
     scope = {"nnx": nnx, "jax": jax, "jnp": jnp, "softplus": softplus}
     exec(source, scope)

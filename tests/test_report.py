@@ -9,9 +9,9 @@ import pytest
 from pymatgen.core import Structure
 
 from data_prep.errors import Skipped
-from gatgnn_jax.report import crystal_systems
-from gatgnn_jax.report_numbers import compare_settings, skipped_by_reason
-from gatgnn_jax.run_directory import RunDirectory
+from gatgnn_jax.pages.report import crystal_systems
+from gatgnn_jax.pages.report_numbers import compare_settings, skipped_by_reason
+from gatgnn_jax.runs.directory import RunDirectory
 from tests.browser import open_page
 from tests.commands import bundled_rows
 from tests.crystals import rock_salt, without_symmetry

@@ -10,7 +10,7 @@ import pytest
 
 from data_prep.build import main as build
 from gatgnn_jax import report, train
-from gatgnn_jax.run_directory import RunDirectory
+from gatgnn_jax.runs.directory import RunDirectory
 from tests.browser import open_page
 from tests.commands import bundled_rows, error_of, untrained_run, write_source
 from tests.page_scripts import script

@@ -13,8 +13,8 @@ import pytest
 
 from data_prep.build import main as build
 from gatgnn_jax import train
-from gatgnn_jax.reporting import TrainingReporter
-from gatgnn_jax.run_directory import RunDirectory
+from gatgnn_jax.runs.directory import RunDirectory
+from gatgnn_jax.training.terminal import TrainingReporter
 from tests.commands import (
     SMALL,
     TINY,
@@ -40,7 +40,8 @@ VARIANTS = [
 # Saves after every epoch, so that there is something to resume soon.
 DRIVER = """
 import sys
-from gatgnn_jax import train, training
+from gatgnn_jax import train
+from gatgnn_jax.training import loop as training
 training.SECONDS_BETWEEN_CHECKPOINTS = 0
 sys.exit(train.main(sys.argv[1:]))
 """

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from gatgnn_jax import train
-from gatgnn_jax.run_directory import RunDirectory
-from gatgnn_jax.transfer import _part
+from gatgnn_jax.runs.directory import RunDirectory
+from gatgnn_jax.training.optimizer import _part
 from tests.commands import SMALL, error_of, train_run
 
 SHORT = ["--limit", "60", "--epochs", "1", *SMALL]

@@ -11,8 +11,8 @@ import pytest
 
 from data_prep.properties import Property
 from gatgnn_jax import embed, explain
-from gatgnn_jax.calibration import calibration_numbers, reliability, spread_groups
-from gatgnn_jax.subset_predictions import SubsetPredictions
+from gatgnn_jax.pages.calibration import calibration_numbers, reliability, spread_groups
+from gatgnn_jax.prediction.subsets import SubsetPredictions
 from tests.browser import Opened, open_page
 from tests.commands import SMALL, train_run, write_source
 from tests.page_scripts import script

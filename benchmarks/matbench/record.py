@@ -15,7 +15,7 @@ from sklearn import metrics
 
 from benchmarks.matbench.tasks import VALIDATION_SHARE, Task
 from data_prep.errors import UserError
-from gatgnn_jax.run_directory import RunDirectory
+from gatgnn_jax.runs.directory import RunDirectory
 
 METRICS = {
     False: ("mae", "rmse", "mape", "max_error"),

@@ -16,7 +16,7 @@ from data_prep.columns import parse_number
 from data_prep.errors import UserError
 from data_prep.fetch import MATBENCH
 from data_prep.reading.formats import read_json
-from gatgnn_jax.splits import SUBSETS
+from gatgnn_jax.batches.splits import SUBSETS
 
 FOLDS = 5
 SEED = 18012019

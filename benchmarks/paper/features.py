@@ -15,8 +15,8 @@ from data_prep.cache import open_dataset
 from data_prep.dataset import GraphDataset
 from data_prep.errors import UserError
 from data_prep.properties import resolve_property, select_targets
-from gatgnn_jax.predictor import StreamPredictor
-from gatgnn_jax.run_directory import RunDirectory
+from gatgnn_jax.prediction.engines import StreamPredictor
+from gatgnn_jax.runs.directory import RunDirectory
 
 MODULI = ("bulk_modulus", "shear_modulus")
 TREES = 300

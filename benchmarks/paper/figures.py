@@ -16,8 +16,8 @@ from benchmarks.paper.studies import BA_MG_PB, table2, table4
 from benchmarks.paper.trainings import Place, Training, train_all
 from data_prep.errors import UserError
 from gatgnn_jax import Predictor
-from gatgnn_jax.plots import COLORS, STYLE, save
-from gatgnn_jax.run_directory import RunDirectory
+from gatgnn_jax.pages.plots import COLORS, STYLE, save
+from gatgnn_jax.runs.directory import RunDirectory
 
 PAPER_PREDICTED = {"AGAT": 1.5977, "GI M-1": 1.5024, "GI M-2": 1.5528, "GI M-3": 1.5085,
                    "GI M-4": 1.5204}  # fmt: skip

@@ -11,9 +11,9 @@ from rich.progress import track
 from benchmarks.paper.results import Row, error
 from benchmarks.paper.trainings import Place, Training
 from gatgnn_jax.cli import use_device
-from gatgnn_jax.run_directory import ModelState
+from gatgnn_jax.models.base import ModelState
 from gatgnn_jax.train import parse, prepare
-from gatgnn_jax.training import Trainer
+from gatgnn_jax.training.loop import Trainer
 
 ROUNDS = 7
 """Epochs of each network that are timed, in turn, after one to compile."""

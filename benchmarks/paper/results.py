@@ -10,8 +10,8 @@ from benchmarks.paper.trainings import Place, Training
 from data_prep.errors import UserError
 from data_prep.files import write_text
 from data_prep.properties import Property
-from gatgnn_jax.run_directory import RunDirectory
-from gatgnn_jax.tables import unit_of
+from gatgnn_jax.prediction.columns import unit_of
+from gatgnn_jax.runs.directory import RunDirectory
 
 Row = dict[str, Any]
 """One training of a study with all its seeds; lists hold a value for each of `seeds`."""

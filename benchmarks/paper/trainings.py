@@ -16,7 +16,7 @@ import numpy as np
 
 from data_prep.errors import UserError
 from data_prep.files import write_text
-from gatgnn_jax.splits import SUBSETS
+from gatgnn_jax.batches.splits import SUBSETS
 
 Split = dict[str, list[str]]
 

@@ -1,0 +1,139 @@
+"""Where a training's batches find their crystals: all on the device, or windows read from disk."""
+
+import os
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from data_prep.dataset import GraphDataset
+from gatgnn_jax.batches.arrays import (
+    BatchShape,
+    CrystalArrays,
+    CrystalSizes,
+    crystal_arrays,
+    is_dense,
+    padded,
+    sizes_of,
+)
+from gatgnn_jax.batches.devices import replicate
+from gatgnn_jax.batches.gathering import BatchPlan
+
+Streaming = Literal["auto", "always", "never"]
+
+CHUNK = 8192
+"""Crystals whose sizes are taken at a time."""
+
+MEMORY_SHARE = 0.25
+"""A dataset is streamed if its arrays take more than this share of a device's memory."""
+
+
+class Feed(Protocol):
+    """Gives compiled steps their crystals."""
+
+    plan: BatchPlan
+    num_crystals: int
+
+    def __call__(self, parts: np.ndarray) -> Iterator[tuple[CrystalArrays, jax.Array]]:
+        """For each part of `parts` [parts, steps, B]: crystals on the devices, and the batches.
+
+        The batches [steps, B] count within these crystals.
+        """
+
+
+class ResidentFeed:
+    """The whole dataset lies on the devices."""
+
+    def __init__(
+        self, data: CrystalArrays, subsets: Mapping[str, np.ndarray], batch_size: int, mesh: Mesh
+    ):
+        """`data` on the host; `subsets` are the crystal numbers that will be dealt."""
+        self.plan = BatchPlan(sizes_of(data), list(subsets.values()), batch_size, mesh.size)
+        self.num_crystals = len(data.target)
+        self.data = replicate(data, mesh)
+
+    def __call__(self, parts: np.ndarray) -> Iterator[tuple[CrystalArrays, jax.Array]]:
+        """See `Feed`."""
+        for batches in parts:
+            yield self.data, jnp.asarray(batches)
+
+
+class StreamedFeed:
+    """Crystals are read part by part from a dataset on disk, one part ahead.
+
+    The batches are those of `ResidentFeed`, and so is every number that comes of them; only GI M-3
+    draws other random clusters in training, as it draws by an atom's row. Memory holds two parts,
+    the one at work and the next. They have one shape, so that one compiled program runs them all.
+    """
+
+    def __init__(
+        self,
+        dataset: GraphDataset,
+        target: np.ndarray,
+        subsets: Mapping[str, np.ndarray],
+        batch_size: int,
+        mesh: Mesh,
+    ):
+        """`target` [C, T] is transformed; `subsets` are the crystal numbers that will be dealt."""
+        self.dataset, self.target, self.mesh = dataset, target, mesh
+        self.dense = is_dense(dataset)
+        self.plan = BatchPlan(self._sizes(), list(subsets.values()), batch_size, mesh.size)
+        self.num_crystals = len(dataset)
+
+    def __call__(self, parts: np.ndarray) -> Iterator[tuple[CrystalArrays, jax.Array]]:
+        """See `Feed`."""
+        with ThreadPoolExecutor(1) as reader:
+            coming = [reader.submit(self._window, batches) for batches in parts[:1]]
+            for batches in [*parts[1:], None]:
+                window = coming.pop().result()
+                if batches is not None:
+                    coming.append(reader.submit(self._window, batches))
+                yield window
+
+    def _window(self, batches: np.ndarray) -> tuple[CrystalArrays, jax.Array]:
+        """The crystals of some batches, and the same batches counted within them."""
+        present = batches >= 0
+        numbers = batches[present]
+        local = np.full_like(batches, -1)
+        local[present] = np.arange(len(numbers))
+        data = crystal_arrays(self.dataset.take(numbers), self.target[numbers], self.dense)
+        count = len(batches) * self.plan.devices
+        shape = BatchShape(*(size * count for size in self.plan.shape))
+        return replicate(padded(data, shape), self.mesh), jnp.asarray(local)
+
+    def _sizes(self) -> CrystalSizes:
+        """As `sizes_of` the whole dataset, which is never in memory."""
+        chunks = []
+        for start in range(0, len(self.dataset), CHUNK):
+            part = self.dataset.take(range(start, min(start + CHUNK, len(self.dataset))))
+            chunks.append(sizes_of(crystal_arrays(part, np.zeros((len(part), 1)), self.dense)))
+        node, edge, bond, atom = map(np.concatenate, zip(*(c[:4] for c in chunks), strict=True))
+        return CrystalSizes(node, edge, bond, atom, chunks[0].slots)
+
+
+def make_feed(
+    dataset: GraphDataset,
+    target: np.ndarray,
+    subsets: Mapping[str, np.ndarray],
+    batch_size: int,
+    mesh: Mesh,
+    streaming: Streaming = "auto",
+) -> Feed:
+    """The feed for a dataset with transformed targets [C, T]."""
+    if streaming == "always" or (streaming == "auto" and _is_large(dataset, mesh)):
+        return StreamedFeed(dataset, target, subsets, batch_size, mesh)
+    return ResidentFeed(crystal_arrays(dataset, target), subsets, batch_size, mesh)
+
+
+def _is_large(dataset: GraphDataset, mesh: Mesh) -> bool:
+    """Whether a dataset's arrays would crowd a device's memory (a CPU's: the machine's)."""
+    # A sender, a bond, its distance, a multiplicity, and for merged edges a receiver.
+    needed = 17 * dataset.edge_multiplicity.size
+    limit = (mesh.devices.flat[0].memory_stats() or {}).get("bytes_limit")
+    if limit is None:
+        limit = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return needed > MEMORY_SHARE * limit

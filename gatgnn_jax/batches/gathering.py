@@ -1,0 +1,202 @@
+"""Batches of fixed shape: which crystals go together, and how they are gathered on the device.
+
+A batch is a row of crystal numbers, and `gather_batch` turns it into a padded `jraph.GraphsTuple`
+inside the jitted step. So an epoch is one array of numbers, and nothing but that goes from the host
+to the device.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import jraph
+import numpy as np
+
+from gatgnn_jax.batches.arrays import BatchShape, CrystalArrays, CrystalSizes
+
+
+def gather_batch(data: CrystalArrays, crystals: jax.Array, shape: BatchShape) -> jraph.GraphsTuple:
+    """The crystals [B] int32 of a dataset (-1: none) as one padded graph.
+
+    Pure and jittable: every size is fixed by `shape`. The caller sees to it that the crystals fit
+    (`BatchPlan`).
+    """
+    crystals = jnp.append(crystals, -1)  # the padding graph
+    present = crystals >= 0
+    num_rows = jnp.where(present[:, None], data.num_rows[crystals], 0)
+    node, edge, bond, atom = _members(num_rows.T, data.first_row[crystals].T, shape)
+
+    def node_of(member: _Members, local: jax.Array) -> jax.Array:
+        """Crystal-wise node numbers as batch-wise ones; padding is spread over all nodes."""
+        spread = jnp.arange(member.row.shape[0], dtype=jnp.int32) % shape.nodes
+        return jnp.where(member.real, local[member.row] + node.first[member.graph], spread)
+
+    bonds = data.edge_bond[edge.row] + bond.first[edge.graph]
+    return jraph.GraphsTuple(
+        nodes={
+            "atomic_number": jnp.where(
+                node.real, data.atomic_number[node.row].astype(jnp.int32), 0
+            ),
+            "multiplicity": jnp.where(
+                node.real, data.multiplicity[node.row].astype(jnp.float32), 0
+            ),
+        },
+        edges={
+            "bond": jnp.where(
+                edge.real, bonds, jnp.arange(shape.edges, dtype=jnp.int32) % shape.bonds
+            ),
+            "multiplicity": jnp.where(
+                edge.real, data.edge_multiplicity[edge.row].astype(jnp.float32), 0
+            ),
+        },
+        senders=node_of(edge, data.sender),
+        receivers=None if data.receiver is None else node_of(edge, data.receiver),
+        n_node=node.count,
+        n_edge=edge.count,
+        globals={
+            "bond_distance": data.bond_distance[bond.row],
+            "atom_node": node_of(atom, data.atom_node),
+            "atom_graph": atom.graph,
+            "atom_index": atom.local,
+            "atom_number": atom.row,
+            "cluster": data.cluster[atom.row].astype(jnp.int32),
+            "target": jnp.where(present[:, None], data.target[crystals], jnp.nan),
+        },
+    )
+
+
+@dataclass(frozen=True)
+class _Members:
+    """Where a batch's rows of one kind come from."""
+
+    row: jax.Array
+    """the row of the dataset; padding reads row 0, and is masked or never read"""
+    graph: jax.Array
+    """the graph the row belongs to"""
+    local: jax.Array
+    """its number within that graph"""
+    real: jax.Array
+    """whether it is no padding"""
+    count: jax.Array
+    """rows of each graph [G]"""
+    first: jax.Array
+    """each graph's first row in the batch [G]"""
+
+
+def _members(count: jax.Array, start: jax.Array, shape: BatchShape) -> list[_Members]:
+    """The rows of all four kinds, from how many each graph has and their starts [4, G].
+
+    The last graph is padding and takes the rows that are left over. The kinds stand in one list,
+    one after another, so that one search finds the graphs of all rows: fewer kernels to compile.
+    """
+    totals = np.array([shape.nodes, shape.edges, shape.bonds, shape.atoms], np.int32)
+    base = (np.cumsum(totals) - totals)[:, None]
+    graphs = count.shape[1]
+    count = count.at[:, -1].set(totals - count.sum(1))
+    end = jnp.cumsum(count, axis=1)
+    first = end - count
+
+    row = jnp.arange(totals.sum(), dtype=jnp.int32)
+    place = jnp.searchsorted((base + end).ravel(), row, side="right").astype(jnp.int32)
+    local = row - (base + first).ravel()[place]
+    source = start.ravel()[place] + local
+    members = []
+    for kind, (begin, total) in enumerate(zip(base[:, 0], totals, strict=True)):
+        own = slice(begin, begin + total)
+        graph = place[own] - kind * graphs
+        real = graph < graphs - 1
+        row_or_0 = jnp.where(real, source[own], 0)
+        members.append(_Members(row_or_0, graph, local[own], real, count[kind], first[kind]))
+    return members
+
+
+class BatchPlan:
+    """Deals crystals into batches that all fit one shape.
+
+    Crystals are sorted by size, and each stratum, as many neighbours in that order as there are
+    batches, is spread over the batches. So every batch is a draw from the same distribution of
+    sizes, and little of it is padding: the largest batch there can be takes the largest crystal of
+    every stratum, and as strata follow each other in size, that is at most about one largest
+    crystal above the mean.
+    """
+
+    def __init__(
+        self,
+        sizes: CrystalSizes,
+        subsets: Sequence[np.ndarray],
+        batch_size: int,
+        devices: int = 1,
+        max_steps: int = 32,
+    ):
+        """Plan for the subsets (crystal numbers) of a dataset.
+
+        Args:
+            sizes: of the crystals.
+            subsets: every subset that will be dealt.
+            batch_size: crystals a step at most, over all devices.
+            devices: each gets an equal share of every batch.
+            max_steps: an epoch's steps are a multiple of parts no longer than this, so that one
+                compiled program of that many steps runs them all.
+        """
+        self.sizes = sizes[:4]
+        self.devices = devices
+        self.batch_size = -(-batch_size // devices)
+        self.max_steps = max_steps
+        strata = [self._strata(subset) for subset in subsets]
+
+        def bound(sizes: np.ndarray) -> int:
+            largest = max((sizes[s] * (s >= 0)).max(axis=1).sum() for s in strata)
+            return int(largest)
+
+        nodes, edges, bonds, atoms = map(bound, self.sizes)
+        if sizes.slots is not None:
+            edges = nodes * sizes.slots
+        self.shape = BatchShape(max(map(len, strata)), nodes, edges, bonds, atoms)
+        """of the part of a batch that one device gets"""
+
+    def deal(self, subset: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
+        """Crystal numbers [parts, steps, devices * crystals] int32, -1 for none.
+
+        Every crystal is dealt once, within its stratum at random if there is an `rng`; batches
+        differ by one crystal at most.
+        """
+        strata = self._strata(subset)
+        if rng is not None:
+            strata = rng.permuted(strata, axis=1)
+        batches = np.full((strata.shape[1], self.shape.crystals), -1, np.int32)
+        batches[:, : len(strata)] = strata.T
+        batches = batches.reshape(-1, self.devices * self.shape.crystals)
+        return batches.reshape(self._parts(subset), -1, batches.shape[1])
+
+    def padding_share(self, subset: np.ndarray) -> float:
+        """The share of a batch's edge rows that are padding when `subset` is dealt."""
+        edges = self.sizes[1]
+        batches = self._strata(subset).shape[1]
+        return float(1 - edges[subset].sum() / (batches * self.shape.edges))
+
+    def _parts(self, subset: np.ndarray) -> int:
+        steps = -(-len(subset) // (self.batch_size * self.devices))
+        return -(-steps // self.max_steps)
+
+    def _strata(self, subset: np.ndarray) -> np.ndarray:
+        """The subset by falling size, cut into rows of one crystal a batch: [strata, batches]."""
+        multiple = self._parts(subset) * self.devices
+        batches = -(-len(subset) // (self.batch_size * multiple)) * multiple
+        # Edges decide a batch's cost; among equals the rest is spread evenly as well.
+        node, edge, bond, atom = (sizes[subset] for sizes in self.sizes)
+        order = np.lexsort((subset, atom, bond, node, edge))[::-1]
+        padded = np.full(-(-len(subset) // batches) * batches, -1, np.int32)
+        padded[: len(subset)] = subset[order]
+        return padded.reshape(-1, batches)
+
+
+def in_dataset_order(values: np.ndarray, batches: np.ndarray, num_crystals: int) -> np.ndarray:
+    """Batched rows [parts, steps, B, …] → one float32 row for each crystal of the dataset [C, …].
+
+    Crystals that are in no batch get NaN.
+    """
+    result = np.full((num_crystals, *values.shape[3:]), np.nan, np.float32)
+    present = batches >= 0
+    result[batches[present]] = values[present]
+    return result

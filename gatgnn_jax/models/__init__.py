@@ -1,0 +1,1 @@
+"""The networks: what they have in common, GATGNN and its parts, CGCNN, MEGNet, ensembles."""

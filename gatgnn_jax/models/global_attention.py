@@ -1,0 +1,131 @@
+"""Global attention: what share of a crystal's vector each atom gives (section 2.3, Table 1).
+
+Every variant turns atom features into one logit an atom; the softmax over the atoms of a crystal
+makes them weights that sum to 1 (`softmax_over_crystals`). The five choices:
+
+- `composition` (GI M-1): the crystal's elemental composition beside each atom's features.
+- `cluster-fixed` (GI M-2): the sum over the atom's own cluster.
+- `cluster-random` (GI M-3): the sum over another cluster of the crystal, drawn at random.
+- `cluster-learnable` (GI M-4): crystal sum, atom features and cluster through a learned layer.
+- `none`: every atom counts 1 (plain AGAT).
+"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from gatgnn_jax.models.base import linear
+from gatgnn_jax.models.ops import softplus
+
+
+@dataclass(frozen=True)
+class Atoms:
+    """The atoms of a batch, for layers that work on whole crystals.
+
+    `crystal` [A] int32 names each atom's graph among `num_crystals` (the last one is padding),
+    `index` [A] is a number that random draws hang on, `cluster` [A] the atom's group among
+    `num_clusters`, `composition` [G, 103] the atomic fractions of each crystal's elements.
+    """
+
+    crystal: jax.Array
+    index: jax.Array
+    cluster: jax.Array
+    composition: jax.Array
+    num_crystals: int
+    num_clusters: int
+
+    def sum(self, values: jax.Array) -> jax.Array:
+        """[A, …] → sum over each crystal [G, …]."""
+        return jax.ops.segment_sum(values, self.crystal, self.num_crystals)
+
+    def softmax(self, logits: jax.Array) -> jax.Array:
+        """[A] logits → [A] weights that sum to 1 over each crystal."""
+        highest = jax.ops.segment_max(logits, self.crystal, self.num_crystals)
+        weights = jnp.exp(logits - jax.lax.stop_gradient(highest)[self.crystal])
+        return weights / self.sum(weights)[self.crystal]
+
+
+class CompositionAttention(nnx.Module):
+    """GI M-1: `Linear(32→1)(softplus(Linear(F+103→32)([x ‖ composition])))` (Figure 2)."""
+
+    def __init__(self, neurons: int, num_elements: int, *, rngs: nnx.Rngs):
+        self.hidden = linear(neurons + num_elements, 32, rngs)
+        self.out = linear(32, 1, rngs)
+
+    def __call__(self, x: jax.Array, atoms: Atoms, key: jax.Array | None) -> jax.Array:
+        """Atom features [A, F] → logits [A]."""
+        composition = atoms.composition[atoms.crystal]
+        return self.out(softplus(self.hidden(jnp.concatenate([x, composition], -1))))[:, 0]
+
+
+class ClusterAttention(nnx.Module):
+    """GI M-2 and M-3: each atom gets a cluster's summed features (Figure 3, "unpooling").
+
+    `logit = Linear(F→1)(leaky_relu(Linear(F→F)(r · Σ_cluster x), 0.45))`, where r is the cluster's
+    share of the crystal's atoms, normalized to sum to 1 over the atoms; it is left out for crystals
+    of one or two atoms. With `random` the cluster is drawn uniformly among the crystal's other
+    clusters; an atom whose crystal has no other cluster keeps its own.
+    """
+
+    def __init__(self, neurons: int, *, random: bool, rngs: nnx.Rngs):
+        self.random = random
+        self.hidden = linear(neurons, neurons, rngs)
+        self.out = linear(neurons, 1, rngs)
+
+    def __call__(self, x: jax.Array, atoms: Atoms, key: jax.Array | None) -> jax.Array:
+        """Atom features [A, F] and, for random clusters, a PRNG key → logits [A]."""
+        num_segments = atoms.num_crystals * atoms.num_clusters
+        first = atoms.crystal * atoms.num_clusters
+        own = first + atoms.cluster
+        size = jax.ops.segment_sum(jnp.ones(x.shape[0]), own, num_segments)
+        pooled = jax.ops.segment_sum(x, own, num_segments)
+
+        chosen = own
+        if self.random:
+            if key is None:
+                raise ValueError("cluster-random global attention needs a PRNG key")
+            chosen = first + self._draw(key, atoms, size)
+        num_atoms = atoms.sum(jnp.ones(x.shape[0]))[atoms.crystal]
+        share = size[chosen]
+        share = share / atoms.sum(share)[atoms.crystal]
+        share = jnp.where(num_atoms <= 2, 1.0, share)
+        return _two_layers(self, pooled[chosen] * share[:, None])
+
+    @staticmethod
+    def _draw(key: jax.Array, atoms: Atoms, size: jax.Array) -> jax.Array:
+        """A cluster [A] for each atom, uniform among the other non-empty ones of its crystal.
+
+        The draw hangs on the key and the atom's index alone, so that it is the same in any batch.
+        """
+        keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(atoms.index)
+        scores = jax.vmap(lambda k: jax.random.uniform(k, (atoms.num_clusters,)))(keys)
+        present = size.reshape(-1, atoms.num_clusters)[atoms.crystal] > 0
+        is_own = jnp.arange(atoms.num_clusters) == atoms.cluster[:, None]
+        # The own cluster scores below every other one there is and above those that are empty.
+        scores = jnp.where(is_own, -1.0, jnp.where(present, scores, -2.0))
+        return scores.argmax(-1)
+
+
+class LearnableClusterAttention(nnx.Module):
+    """GI M-4: a learned layer over `[G ‖ x ‖ one-hot cluster]`, G the crystal's sum (eq. 4).
+
+    `logit = Linear(F→1)(leaky_relu(Linear(F→F)(softplus(Linear(2F+3→F)(…))), 0.45))`. The paper
+    names no activation for the first layer; without one the first two layers would be one.
+    """
+
+    def __init__(self, neurons: int, num_clusters: int, *, rngs: nnx.Rngs):
+        self.place = linear(2 * neurons + num_clusters, neurons, rngs)
+        self.hidden = linear(neurons, neurons, rngs)
+        self.out = linear(neurons, 1, rngs)
+
+    def __call__(self, x: jax.Array, atoms: Atoms, key: jax.Array | None) -> jax.Array:
+        """Atom features [A, F] → logits [A]."""
+        one_hot = jax.nn.one_hot(atoms.cluster, atoms.num_clusters, dtype=x.dtype)
+        inputs = jnp.concatenate([atoms.sum(x)[atoms.crystal], x, one_hot], -1)
+        return _two_layers(self, softplus(self.place(inputs)))
+
+
+def _two_layers(module: ClusterAttention | LearnableClusterAttention, x: jax.Array) -> jax.Array:
+    return module.out(nnx.leaky_relu(module.hidden(x), 0.45))[:, 0]

@@ -1,0 +1,50 @@
+"""What all web pages share: one file with everything in it, and how a crystal is told to it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from typing import Any
+
+import numpy as np
+from pymatgen.core import Element, Structure
+
+SPHERE = 0.4
+"""Spheres are drawn with this share of the atomic radius, so that bonds are seen."""
+
+
+def assemble(page: str, styles: Sequence[str], scripts: Sequence[str], data: Mapping) -> str:
+    """A page that needs nothing else, not even a network, from files of the folder `web`.
+
+    `page` has the places `__STYLE__`, `__SCRIPT__` and `__DATA__`.
+    """
+    folder = resources.files("gatgnn_jax") / "pages" / "web"
+    style, script = (
+        "\n".join((folder / name).read_text("utf-8") for name in names)
+        for names in (styles, scripts)
+    )
+    html = (folder / page).read_text("utf-8")
+    html = html.replace("__STYLE__", style).replace("__SCRIPT__", script)
+    # Last, and without "<": names come from files, and must neither be replaced nor end the script.
+    text = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    return html.replace("__DATA__", text)
+
+
+def crystal_data(structure: Structure) -> dict[str, Any]:
+    """Formula, lattice [3][3] (Å) and atoms, as `crystal.js` draws them."""
+    return {
+        "formula": structure.composition.reduced_formula,
+        "lattice": np.round(structure.lattice.matrix, 6).tolist(),
+        "atoms": [
+            {
+                "element": site.specie.symbol,
+                "position": np.round(site.frac_coords, 6).tolist(),
+                "radius": round(SPHERE * atomic_radius(site.specie.symbol), 3),
+            }
+            for site in structure
+        ],
+    }
+
+
+def atomic_radius(symbol: str) -> float:
+    """Slater's radius of an element (Å); 1.5 where there is none."""
+    return float(Element(symbol).atomic_radius or 1.5)

@@ -1,0 +1,125 @@
+"""Explanations as one web page that needs nothing else, not even a network."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.colors import to_hex
+
+from data_prep.errors import Skipped
+from gatgnn_jax.config import GlobalAttention
+from gatgnn_jax.pages.assemble import assemble, crystal_data
+from gatgnn_jax.prediction.columns import in_own_unit
+from gatgnn_jax.prediction.explanation import Explanation
+from gatgnn_jax.prediction.result import Predictions
+
+COLOR_MAP = "viridis"
+"""Rises evenly in lightness, so that it also works in grey and for the colour-blind."""
+
+SCRIPTS = ("tables.js", "geometry.js", "crystal.js", "explain.js")
+
+METHODS: dict[GlobalAttention, str] = {
+    "composition": "GI M-1",
+    "cluster-fixed": "GI M-2",
+    "cluster-random": "GI M-3",
+    "cluster-learnable": "GI M-4",
+    "none": "no global attention: all atoms count alike",
+}
+"""The paper's names of the global attentions (Table 1)."""
+
+
+class View(NamedTuple):
+    """One model's explanation of a crystal."""
+
+    run: str
+    global_attention: GlobalAttention
+    explanation: Explanation
+
+
+class ExplainedCrystal(NamedTuple):
+    """A crystal as one or several models see it; the views are shown side by side."""
+
+    id: str
+    views: Sequence[View]
+
+
+def explain_page(crystals: Sequence[ExplainedCrystal], skipped: Sequence[Skipped]) -> str:
+    """The page: crystals in 3-D, coloured by attention, with bonds by layer and sortable tables."""
+    colors = [to_hex(color) for color in mpl.colormaps[COLOR_MAP](range(256))]
+    data = {
+        "colors": colors,
+        "crystals": [_crystal(crystal) for crystal in crystals],
+        "skipped": [list(entry) for entry in skipped],
+    }
+    return assemble("explain.html", ["style.css"], SCRIPTS, data)
+
+
+def color_domain(weights: np.ndarray) -> tuple[float, float]:
+    """The weights that the ends of the colour map stand for: the smallest and the largest.
+
+    `weights` [views, n]. Weights that hardly differ get hardly different colours.
+    """
+    low, high = float(weights.min()), float(weights.max())
+    missing = 0.05 * float(weights.mean()) - (high - low)
+    return (low - missing / 2, high + missing / 2) if missing > 0 else (low, high)
+
+
+def _crystal(crystal: ExplainedCrystal) -> dict[str, Any]:
+    structure = crystal.views[0].explanation.structure
+    weights = np.stack([view.explanation.atom_weights for view in crystal.views])
+    is_new = len({view.global_attention for view in crystal.views}) == len(crystal.views)
+    return {
+        "id": crystal.id,
+        **crystal_data(structure),
+        "domain": color_domain(weights),
+        "views": [
+            {
+                "run": view.run,
+                "method": METHODS[view.global_attention] + _of_members(view.explanation),
+                "label": METHODS[view.global_attention].partition(":")[0] if is_new else view.run,
+                "predictions": _predictions(view.explanation.prediction),
+                **_attention(view.explanation),
+            }
+            for view in crystal.views
+        ],
+    }
+
+
+def _of_members(explanation: Explanation) -> str:
+    """A word on ensembles, whose attention is a mean."""
+    return "" if explanation.prediction.uncertainty is None else ", mean of an ensemble"
+
+
+def _attention(explanation: Explanation) -> dict[str, Any]:
+    return {
+        "weights": [float(f"{weight:.8g}") for weight in explanation.atom_weights],
+        "receivers": explanation.receivers.tolist(),
+        "senders": explanation.senders.tolist(),
+        "images": explanation.images.tolist(),
+        "distances": np.round(explanation.distances, 4).tolist(),
+        "attention": np.round(explanation.edge_attention, 6).tolist(),
+    }
+
+
+def _predictions(prediction: Predictions) -> list[dict[str, str]]:
+    """Value, unit and small print of every property; of an ensemble with the uncertainty."""
+    texts = []
+    for t, p in enumerate(prediction.properties):
+        value, unit = prediction.transformed[0, t], p.unit
+        transformed = f"{value:.4f}"
+        if prediction.uncertainty is not None:
+            spread = prediction.uncertainty[0, t]
+            transformed += f" ± {spread:.4f}"
+            if p.transform == "log10":  # it is not the same upwards and downwards
+                low, high = in_own_unit(p, np.array([value - spread, value + spread]))
+                unit += f" ({low:.4g} to {high:.4g})"
+        name = p.name.replace("_", " ")
+        if p.task == "classification":
+            texts.append({"value": transformed, "unit": "", "note": f"probability, {name}"})
+        elif p.transform == "none":
+            texts.append({"value": transformed, "unit": unit, "note": name})
+        else:
+            note = f"{name} · {prediction.transformed_units[t]} = {transformed}"
+            texts.append({"value": f"{prediction.values[0, t]:.4g}", "unit": unit, "note": note})
+    return texts

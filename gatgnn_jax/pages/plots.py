@@ -1,0 +1,212 @@
+"""Pictures: learning curve and parity plot (Figure 4 of the paper), a map of crystals."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from data_prep.properties import Property
+from gatgnn_jax.objective import metrics
+from gatgnn_jax.pages.calibration import coverage, reliability
+from gatgnn_jax.prediction.columns import unit_of
+from gatgnn_jax.prediction.subsets import SubsetPredictions
+
+COLORS = {"train": "#9aa5b1", "val": "#e08e2b", "test": "#1f6fb2"}
+STYLE = {
+    "font.size": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+}
+
+
+def draw_training(
+    directory: Path,
+    rows: Sequence[Mapping[str, float]],
+    best_epoch: int,
+    predictions: SubsetPredictions,
+) -> None:
+    """The pictures of a finished training, whose epochs are `rows` of `metrics.csv`."""
+    properties = predictions.properties
+    predicted, target, spread = predictions.predicted, predictions.target, predictions.spread
+    learning_curve(rows, best_epoch, properties, directory)
+    parity(predicted, target, properties, directory)
+    if spread["test"] is not None:
+        calibration(predicted["test"], target["test"], spread["test"], properties, directory)
+
+
+def learning_curve(
+    rows: Sequence[Mapping[str, float]],
+    best_epoch: int,
+    properties: Sequence[Property],
+    directory: Path,
+) -> None:
+    """`learning_curve.png`: training and validation error by epoch, a panel for each property."""
+    with mpl.rc_context(STYLE):
+        figure, panels = _panels(len(properties), (6.4, 4.2))
+        epochs = [row["epoch"] for row in rows]
+        for p, axes in zip(properties, panels, strict=True):
+            ending = f"_{p.name}" if len(properties) > 1 else ""
+            is_class = p.task == "classification"
+            train = [row[("train_error" if is_class else "train_mae") + ending] for row in rows]
+            val = np.array(
+                [row[("val_accuracy" if is_class else "val_mae") + ending] for row in rows]
+            )
+            val = 1 - val if is_class else val
+            axes.plot(epochs, train, color=COLORS["train"], label="training", linewidth=1.2)
+            axes.plot(epochs, val, color=COLORS["val"], label="validation", linewidth=1.2)
+            axes.axvline(best_epoch, color=COLORS["test"], linewidth=0.9, linestyle="--")
+            axes.plot(
+                best_epoch,
+                val[best_epoch - 1],
+                "o",
+                color=COLORS["test"],
+                label=f"best: {val[best_epoch - 1]:.4f} in epoch {best_epoch}",
+            )
+            axes.set_yscale("log")
+            axes.set_xlabel("epoch")
+            axes.set_ylabel("wrong class" if is_class else _with_unit("mean absolute error", p))
+            axes.set_title(_title(p))
+            axes.legend()
+        save(figure, directory / "learning_curve.png")
+
+
+def parity(
+    predicted: Mapping[str, np.ndarray],
+    target: Mapping[str, np.ndarray],
+    properties: Sequence[Property],
+    directory: Path,
+) -> None:
+    """`parity.png`: predicted against true values; for a classification the test ROC curve."""
+    with mpl.rc_context(STYLE):
+        figure, panels = _panels(len(properties), (5.2, 5.2))
+        for t, (p, axes) in enumerate(zip(properties, panels, strict=True)):
+            draw = _roc if p.task == "classification" else _scatter
+            draw(
+                axes,
+                p,
+                {name: values[:, t] for name, values in predicted.items()},
+                {name: values[:, t] for name, values in target.items()},
+            )
+        save(figure, directory / "parity.png")
+
+
+def calibration(
+    predicted: np.ndarray,
+    target: np.ndarray,
+    uncertainty: np.ndarray,
+    properties: Sequence[Property],
+    directory: Path,
+) -> None:
+    """`calibration.png`: do an ensemble's test errors lie where its uncertainty says?
+
+    All arrays [C, T]. For a regression the share of errors within the interval that should hold
+    each share of them, were they normal; for a classification how often class 1 is right, by its
+    probability. On the diagonal all is as it should be; below it the model is too sure.
+    """
+    with mpl.rc_context(STYLE):
+        figure, panels = _panels(len(properties), (5.2, 5.2))
+        for t, (p, axes) in enumerate(zip(properties, panels, strict=True)):
+            known = np.isfinite(target[:, t])
+            value, truth = predicted[known, t], target[known, t]
+            if p.task == "classification":
+                x, y = reliability(value, truth)
+                axes.set(xlabel="predicted probability of class 1", ylabel="share of class 1")
+            else:
+                x, y = coverage(np.abs(value - truth), uncertainty[known, t])
+                axes.set(xlabel="expected share of errors", ylabel="share of errors found")
+            axes.plot(x, y, color=COLORS["test"], marker="o", markersize=4)
+            axes.plot([0, 1], [0, 1], color="black", linewidth=0.8, linestyle=":")
+            axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", title=_title(p))
+        save(figure, directory / "calibration.png")
+
+
+def crystal_map(
+    points: np.ndarray, axis_names: tuple[str, str], values: np.ndarray, p: Property, path: Path
+) -> None:
+    """A picture of crystals in a plane [C, 2], coloured by a property's values [C]."""
+    with mpl.rc_context(STYLE):
+        figure, (axes,) = _panels(1, (6.4, 5.2))
+        shown = axes.scatter(
+            points[:, 0], points[:, 1], c=values, s=14, cmap="viridis", linewidths=0, alpha=0.85
+        )
+        axes.set(xlabel=axis_names[0], ylabel=axis_names[1], title=f"{len(points):,} crystals")
+        what = f"probability of {_title(p)}" if p.task == "classification" else _title(p)
+        figure.colorbar(shown, label=f"predicted {_with_unit(what, p)}")
+        save(figure, path)
+
+
+def _scatter(
+    axes: Axes, p: Property, predicted: Mapping[str, np.ndarray], target: Mapping[str, np.ndarray]
+) -> None:
+    for name, marker_size in (("train", 8), ("test", 16)):
+        axes.scatter(
+            target[name],
+            predicted[name],
+            s=marker_size,
+            color=COLORS[name],
+            alpha=0.35 if name == "train" else 0.6,
+            linewidths=0,
+            label=f"{name} ({np.isfinite(target[name]).sum():,})",
+            rasterized=True,
+        )
+    everything = np.concatenate([*predicted.values(), *target.values()])
+    low, high = np.nanmin(everything), np.nanmax(everything)
+    margin = 0.04 * max(high - low, 1e-6)
+    limits = (low - margin, high + margin)
+    axes.plot(limits, limits, color="black", linewidth=0.8)
+    axes.set(xlim=limits, ylim=limits, aspect="equal", title=_title(p))
+    axes.set_xlabel(_with_unit("true", p))
+    axes.set_ylabel(_with_unit("predicted", p))
+    scores = metrics(predicted["test"][:, None], target["test"][:, None], [p])
+    text = f"test MAE {scores['mae']:.4f}\nRMSE {scores['rmse']:.4f}\nR² {scores['r2']:.4f}"
+    axes.text(0.97, 0.04, text, transform=axes.transAxes, ha="right", va="bottom")
+    axes.legend(loc="upper left", markerscale=2)
+
+
+def _roc(
+    axes: Axes, p: Property, predicted: Mapping[str, np.ndarray], target: Mapping[str, np.ndarray]
+) -> None:
+    known = np.isfinite(target["test"])
+    scores = metrics(predicted["test"][:, None], target["test"][:, None], [p])
+    if len(np.unique(target["test"][known])) == 2:
+        from sklearn.metrics import roc_curve  # as in `objective`: only where needed
+
+        wrong, right, _ = roc_curve(target["test"][known], predicted["test"][known])
+        axes.plot(wrong, right, color=COLORS["test"])
+    axes.plot([0, 1], [0, 1], color="black", linewidth=0.8, linestyle=":")
+    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", title=_title(p))
+    axes.set_xlabel("false positives")
+    axes.set_ylabel("true positives")
+    text = f"test accuracy {scores['accuracy']:.4f}\nAUC {scores['auc']:.4f}"
+    axes.text(0.97, 0.04, text, transform=axes.transAxes, ha="right", va="bottom")
+
+
+def _panels(count: int, size: tuple[float, float]) -> tuple[Figure, Sequence[Axes]]:
+    # A figure of its own canvas, not pyplot's: works without a screen and leaves no global state.
+    figure = Figure(figsize=(size[0] * count, size[1]), layout="constrained", dpi=150)
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(1, count, squeeze=False)[0]
+
+
+def _title(p: Property) -> str:
+    return p.name.replace("_", " ")
+
+
+def _with_unit(text: str, p: Property) -> str:
+    unit = unit_of(p)
+    return f"{text} ({unit})" if unit else text
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a picture as PNG, whole or not at all."""
+    temporary = path.with_name(f".{path.name}")
+    figure.savefig(temporary, format="png")
+    temporary.replace(path)

@@ -1,0 +1,85 @@
+"""`report.html` of a finished run: read its files, gather numbers and structures, write."""
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from pymatgen.core import Structure
+from pymatgen.symmetry.analyzer import SpacegroupAnalyzer, SymmetryUndeterminedError
+
+from data_prep.build import read_skipped
+from data_prep.dataset import GraphDataset
+from data_prep.errors import UserError
+from data_prep.lookup import find_structures
+from gatgnn_jax.pages.report_numbers import Finished, compositions, report_numbers
+from gatgnn_jax.pages.report_page import report_page
+from gatgnn_jax.runs.directory import RunDirectory
+
+MAX_SYMMETRIES = 400
+"""Of more test crystals, evenly chosen ones tell the error by crystal system: each takes a few
+milliseconds, and the report is to take a second or two."""
+
+
+MAX_ATOMS = 60
+"""The symmetry of a larger cell is not looked for: it takes too long."""
+
+
+def write_report(run: RunDirectory, dataset: GraphDataset, source: Path | None) -> None:
+    """Write `report.html` of a finished run, whose crystals are in a dataset made of `source`.
+
+    Raises:
+        UserError: the run is not finished, or the dataset is not that of the run.
+    """
+    finished = read_finished(run)
+    ids = finished.predictions.id
+    rows = pd.Series(np.arange(len(dataset)), index=dataset.ids).reindex(ids)
+    if rows.isna().any():
+        missing = ids[rows.isna().to_numpy()].iloc[0]
+        raise UserError(f"{source or 'the bundled data'} has no {missing}, of {run.path}")
+    cells = compositions(dataset, rows.astype(int))
+
+    worst = {row for p in finished.config.properties for row in finished.worst(p)}
+    small = [row for row in finished.test if cells[row].num_atoms <= MAX_ATOMS]
+    step = np.linspace(0, len(small) - 1, min(len(small), MAX_SYMMETRIES)).round().astype(int)
+    sample = {small[k] for k in step}
+    by_id = find_structures(source, {ids[row] for row in worst | sample})
+    structures = {row: by_id[ids[row]] for row in worst | sample if ids[row] in by_id}
+    systems = crystal_systems({row: structures[row] for row in sample if row in structures})
+    numbers = report_numbers(finished, cells, systems)
+    shown = {row: structures[row] for row in sorted(worst) if row in structures}
+    run.write_text("report.html", report_page(numbers, shown))
+
+
+def read_finished(run: RunDirectory) -> Finished:
+    """The files of a finished run.
+
+    Raises:
+        UserError: some are missing.
+    """
+    summary = run.read_json("summary.json")
+    try:
+        return Finished(
+            name=run.path.absolute().name,
+            config=run.config(),
+            predictions=pd.read_csv(run.path / "predictions.csv", converters={"id": str}),
+            epochs=pd.read_csv(run.path / "metrics.csv"),
+            summary=summary,
+            skipped=read_skipped(run.path),
+        )
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename} is missing: train the model again") from None
+
+
+def crystal_systems(structures: Mapping[int, Structure]) -> dict[int, str]:
+    """Names of the crystal systems, cubic and so on; without those that cannot be determined."""
+    systems = {}
+    for row, structure in structures.items():
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # spglib's own deprecations, for instance
+                systems[row] = SpacegroupAnalyzer(structure).get_crystal_system()
+        except (SymmetryUndeterminedError, ValueError):
+            continue
+    return systems

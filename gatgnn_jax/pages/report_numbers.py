@@ -1,0 +1,255 @@
+"""The numbers of a run's report: errors by crystal, element, symmetry and size, settings, data."""
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pymatgen.core import Composition, Element
+
+from data_prep.dataset import GraphDataset
+from data_prep.elements import MAX_ATOMIC_NUMBER
+from data_prep.errors import Skipped
+from data_prep.properties import Property
+from gatgnn_jax.batches.splits import SUBSETS
+from gatgnn_jax.config import PRESETS
+from gatgnn_jax.objective import metrics
+from gatgnn_jax.pages.calibration import calibration_numbers
+from gatgnn_jax.prediction.columns import in_own_unit, unit_of
+from gatgnn_jax.runs.config import RunConfig
+
+WORST = 12
+"""How many of the worst predictions are shown."""
+
+SIZES = ((1, 4), (5, 8), (9, 16), (17, 32), (33, 64), (65, None))
+"""Crystals are grouped by these numbers of atoms in the cell."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a finished run left, as its files say."""
+
+    name: str
+    config: RunConfig
+    predictions: pd.DataFrame
+    """predictions.csv: C crystals"""
+    epochs: pd.DataFrame
+    """metrics.csv"""
+    summary: Mapping[str, Any]
+    skipped: Sequence[Skipped]
+
+    @property
+    def test(self) -> np.ndarray:
+        """Rows of `predictions` that are test crystals."""
+        return np.flatnonzero(self.predictions.subset == "test")
+
+    def column(self, name: str, p: Property) -> np.ndarray:
+        """A column of `predictions` about one property, float64 [C]."""
+        ending = f"_{p.name}" if len(self.config.properties) > 1 else ""
+        return self.predictions[name + ending].to_numpy(np.float64)
+
+    def target(self, p: Property) -> np.ndarray:
+        """Transformed targets, float64 [C]; NaN where there is none."""
+        return self.column("target", p)
+
+    def predicted(self, p: Property) -> np.ndarray:
+        """Transformed values, or the probability of class 1: float64 [C]."""
+        return self.column("probability" if p.task == "classification" else "prediction", p)
+
+    def uncertainty(self, p: Property) -> np.ndarray | None:
+        """The spread of an ensemble's members, float64 [C]; None for a single network."""
+        return self.column("uncertainty", p) if self.config.train.ensemble > 1 else None
+
+    def errors(self, p: Property) -> np.ndarray:
+        """Absolute errors, or 1 for a wrong class: float64 [C]; NaN where there is no target."""
+        target = self.target(p)
+        if p.task == "classification":
+            wrong = (self.predicted(p) > 0.5) != (target == 1)
+            return np.where(np.isnan(target), np.nan, wrong)
+        return np.abs(self.predicted(p) - target)
+
+    def worst(self, p: Property) -> list[int]:
+        """Rows of the test crystals that are furthest from their target, the worst first."""
+        rows = self.test
+        distance = np.abs(self.predicted(p) - self.target(p))[rows]
+        order = np.argsort(-distance, kind="stable")
+        return [int(row) for row in rows[order][:WORST] if not np.isnan(self.target(p)[row])]
+
+
+def compositions(dataset: GraphDataset, rows: Iterable[int]) -> list[Composition]:
+    """What the cells of some crystals hold."""
+    result = []
+    for row in rows:
+        crystal = dataset.crystal(row)
+        numbers = crystal.atomic_number[crystal.atom_node]
+        elements, counts = np.unique(numbers, return_counts=True)
+        pairs = zip(map(int, elements), map(int, counts), strict=True)
+        result.append(Composition({Element.from_Z(z): count for z, count in pairs}))
+    return result
+
+
+def report_numbers(
+    run: Finished, cells: Sequence[Composition], systems: Mapping[int, str]
+) -> dict[str, Any]:
+    """All numbers of the page, as plain JSON values.
+
+    `cells` [C] are the crystals' contents, in the order of `run.predictions`; `systems` the crystal
+    systems of those test crystals (by row) for which they were found.
+    """
+    config = run.config
+    preset, settings = compare_settings(config)
+    subset = run.predictions.subset
+    return {
+        "run": run.name,
+        "subsets": {name: int((subset == name).sum()) for name in SUBSETS},
+        "subset": [SUBSETS.index(name) for name in subset],
+        "ids": run.predictions.id.astype(str).tolist(),
+        "formulas": [cell.reduced_formula for cell in cells],
+        "atoms": [round(cell.num_atoms) for cell in cells],
+        "epoch": run.epochs.epoch.tolist(),
+        "best_epoch": run.summary["best_epoch"],
+        "properties": [property_numbers(run, p, cells, systems) for p in config.properties],
+        "summary": dict(run.summary),
+        "preset": preset,
+        "settings": settings,
+        "table": [_place(Element.from_Z(z)) for z in range(1, MAX_ATOMIC_NUMBER + 1)],
+        "source": config.data.source,
+        "limit": config.data.limit,
+        "split": config.data.split,
+        "skipped": skipped_by_reason(run.skipped),
+    }
+
+
+def property_numbers(
+    run: Finished, p: Property, cells: Sequence[Composition], systems: Mapping[int, str]
+) -> dict[str, Any]:
+    """What the page says of one property."""
+    target, predicted, errors = run.target(p), run.predicted(p), run.errors(p)
+    counts = run.config.data.element_counts
+
+    def groups(name_of: Callable[[int], Iterable[Hashable]]) -> list[list[Any]]:
+        """Name, test crystals and mean error of each group; a crystal may be in several."""
+        members = defaultdict(list)
+        for row in run.test:
+            if not np.isnan(errors[row]):
+                for name in name_of(int(row)):
+                    members[name].append(errors[row])
+        return [[name, len(own), _short(np.mean(own))] for name, own in members.items()]
+
+    scores = {
+        name: metrics(
+            predicted[run.predictions.subset == name][:, None],
+            target[run.predictions.subset == name][:, None],
+            [p],
+        )
+        for name in SUBSETS
+    }
+    elements = groups(lambda row: sorted(element.symbol for element in cells[row]))
+    return {
+        "name": p.name,
+        "unit": unit_of(p),
+        "own_unit": p.unit,
+        "log": p.transform == "log10",
+        "task": p.task,
+        "target": [_short(value) for value in target],
+        "predicted": [_short(value) for value in predicted],
+        "scores": {name: {k: _short(v, 8) for k, v in s.items()} for name, s in scores.items()},
+        "own_mae": _short(own_unit_error(p, predicted[run.test], target[run.test])),
+        "naive": _short(naive_score(p, target, run.predictions.subset)),
+        "curves": [[_short(value) for value in curve] for curve in learning_curves(run, p)],
+        "worst": run.worst(p),
+        "elements": [[name, count, error, counts.get(name, 0)] for name, count, error in elements],
+        "systems": groups(lambda row: [systems[row]] if row in systems else []),
+        "sizes": groups(lambda row: [_size(cells[row].num_atoms)]),
+        **uncertainty_numbers(run, p),
+    }
+
+
+def uncertainty_numbers(run: Finished, p: Property) -> dict[str, Any]:
+    """What the page says of an ensemble: its spread, what that is worth, its members' scores."""
+    uncertainty = run.uncertainty(p)
+    if uncertainty is None:
+        return {}
+    own = [values[run.test] for values in (run.predicted(p), run.target(p), uncertainty)]
+    ending = f"_{p.name}" if len(run.config.properties) > 1 else ""
+    score = "accuracy" if p.task == "classification" else "mae"
+    members = run.summary.get("members", {}).get(f"test_{score}{ending}")
+    return {
+        "uncertainty": [_short(value) for value in uncertainty],
+        "calibration": {
+            name: np.vectorize(_short, otypes=[object])(values).tolist() if len(values) else []
+            for name, values in calibration_numbers(p, *own).items()
+        },
+        # Earlier versions did not write them down.
+        "members": members if members and None not in members else None,
+    }
+
+
+def learning_curves(run: Finished, p: Property) -> list[np.ndarray]:
+    """Training and validation error by epoch: mean absolute error, or share of wrong classes."""
+    ending = f"_{p.name}" if len(run.config.properties) > 1 else ""
+    if p.task == "classification":
+        wrong, right = (run.epochs[name + ending] for name in ("train_error", "val_accuracy"))
+        return [wrong.to_numpy(), 1 - right.to_numpy()]
+    return [run.epochs[name + ending].to_numpy() for name in ("train_mae", "val_mae")]
+
+
+def own_unit_error(p: Property, predicted: np.ndarray, target: np.ndarray) -> float:
+    """Mean absolute error in the property's own unit, GPa for a modulus; NaN without targets."""
+    values, truth = in_own_unit(p, predicted)[:, None], in_own_unit(p, target)[:, None]
+    return metrics(values, truth, [replace(p, task="regression")])["mae"]
+
+
+def naive_score(p: Property, target: np.ndarray, subset: pd.Series) -> float:
+    """The test MAE of always saying the training mean, or the accuracy of the commoner class."""
+    train, test = (target[subset == name][:, None] for name in ("train", "test"))
+    scores = metrics(np.full_like(test, np.nanmean(train)), test, [p])
+    return scores["accuracy" if p.task == "classification" else "mae"]
+
+
+def compare_settings(config: RunConfig) -> tuple[str, list[list[Any]]]:
+    """The preset closest to a run's settings; group, name, value and the preset's value of each."""
+    groups = ("graph", "model", "train")
+
+    def rows(name: Any) -> list[list[Any]]:
+        return [
+            [group, field, value, asdict(getattr(PRESETS[name], group))[field]]
+            for group in groups
+            for field, value in asdict(getattr(config, group)).items()
+        ]
+
+    closest = min(PRESETS, key=lambda name: sum(row[2] != row[3] for row in rows(name)))
+    return closest, rows(closest)
+
+
+def skipped_by_reason(skipped: Sequence[Skipped]) -> list[list[Any]]:
+    """Reason, number of crystals and the first ids, the most frequent first.
+
+    Reasons that differ in their numbers only count as one, told with those of the first crystal.
+    """
+    groups: dict[str, list[Skipped]] = defaultdict(list)
+    for entry in skipped:
+        groups[re.sub(r"\d[\d.]*", "0", entry.reason)].append(entry)
+    rows = [[own[0].reason, len(own), [entry.id for entry in own[:3]]] for own in groups.values()]
+    return sorted(rows, key=lambda row: -row[1])
+
+
+def _size(atoms: float) -> str:
+    low, high = next((a, b) for a, b in SIZES if b is None or atoms <= b)
+    return f"{low} or more" if high is None else f"{low}–{high}"
+
+
+def _place(element: Element) -> tuple[str, int, int]:
+    """Symbol, row and column in the periodic table; the lanthanides and actinides stand below."""
+    for row, first, last in ((8, 57, 71), (9, 89, 103)):
+        if first <= element.Z <= last:
+            return element.symbol, row, element.Z - first + 3
+    return element.symbol, element.row, element.group
+
+
+def _short(value: float, digits: int = 5) -> float | None:
+    """With few digits, for a small page; None for what is no number, as JSON has none."""
+    return None if np.isnan(value) else float(f"{value:.{digits}g}")

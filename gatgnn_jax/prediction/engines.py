@@ -1,0 +1,197 @@
+"""Predictions of a trained model: of crystals as they come, or of a whole dataset on the device."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import count
+from typing import Any, NamedTuple, TypeVar
+
+import jax
+import numpy as np
+from flax import nnx
+from jax.sharding import Mesh, PartitionSpec
+
+from data_prep.config import GraphConfig
+from data_prep.dataset import pack
+from data_prep.graph import CrystalGraph
+from data_prep.properties import Property
+from gatgnn_jax.batches.arrays import BOND_GRID, BatchShape, CrystalArrays, crystal_arrays, padded
+from gatgnn_jax.batches.devices import AXIS, data_mesh
+from gatgnn_jax.batches.feeds import Feed
+from gatgnn_jax.batches.gathering import gather_batch, in_dataset_order
+from gatgnn_jax.models.base import ModelState
+from gatgnn_jax.objective import member_spread, predicted_values
+from gatgnn_jax.runs.config import RunConfig
+
+EDGES_PER_CRYSTAL = 16
+"""Room in a batch; the bundled crystals have 14 on average, larger ones make smaller batches."""
+
+GROWTH = 4
+"""A crystal too large for the usual batch gets one that is 4, 16, … times as large."""
+
+Item = TypeVar("Item")
+
+
+class Predicted(NamedTuple):
+    """What the model says about C crystals, in their order.
+
+    Attributes:
+        values: [C, T]: transformed values; for a classification the probability of class 1.
+        crystal_vector: [C, F]: the weighted sum of the atoms' features; of an ensemble, all its
+            members' one after another.
+        uncertainty: [C, T]: standard deviation over an ensemble's members; None for one network.
+    """
+
+    values: np.ndarray
+    crystal_vector: np.ndarray
+    uncertainty: np.ndarray | None = None
+
+
+class StreamPredictor:
+    """Predicts crystals as they come, in constant memory.
+
+    Batches are filled in the order of the crystals, and all have one shape, which is compiled once.
+    Only a crystal that is too large for it goes alone, in a shape larger by a power of `GROWTH`: a
+    handful of programs serves crystals of any size.
+    """
+
+    def __init__(
+        self, config: RunConfig, graphdef: nnx.GraphDef, model: ModelState, batch_size: int = 512
+    ):
+        """A model as `RunDirectory.load_best` gives it; `batch_size` is in crystals, at most."""
+        self.graph: GraphConfig = config.graph
+        self.properties = config.properties
+        self.graphdef = graphdef
+        self.batch_size = batch_size
+        # Large jobs are held up by the preparation of graphs, so that one device is enough.
+        self.mesh = data_mesh(jax.devices()[:1])
+        self.model = jax.device_put(model, self.mesh.devices.flat[0])
+        self.programs: dict[BatchShape, Any] = {}
+
+    def stream(
+        self, crystals: Iterable[tuple[Item, CrystalGraph]]
+    ) -> Iterator[tuple[list[Item], Predicted]]:
+        """Predict graphs that were built with `self.graph`; whatever comes with each is passed on.
+
+        The results are in the order of the crystals, a batch at a time.
+        """
+        items: list[Item] = []
+        graphs: list[CrystalGraph] = []
+        usual = self._shape(0)
+        filled = BatchShape(0, 0, 0, 0, 0)
+        for item, graph in crystals:
+            size = _size(graph)
+            total = BatchShape(*map(sum, zip(filled, size, strict=True)))
+            if items and not _fits(total, usual):
+                yield items, self.predict(graphs)
+                items, graphs, total = [], [], size
+            items.append(item)
+            graphs.append(graph)
+            filled = total
+        if items:
+            yield items, self.predict(graphs)
+
+    def predict(self, graphs: Sequence[CrystalGraph]) -> Predicted:
+        """Predict graphs as one batch; at least one."""
+        ids = [str(i) for i in range(len(graphs))]
+        data = crystal_arrays(
+            pack(graphs, ids, {}, self.graph), np.zeros((len(graphs), 1)), dense=False
+        )
+        size = BatchShape(len(graphs), *map(int, data.num_rows.sum(0)))
+        shape = next(s for s in map(self._shape, count()) if _fits(size, s))
+        if shape not in self.programs:
+            self.programs[shape] = make_predict(self.graphdef, shape, self.mesh)
+        batch = np.full((1, shape.crystals), -1, np.int32)
+        batch[0, : len(graphs)] = range(len(graphs))
+        output, crystal_vector = jax.device_get(
+            self.programs[shape](self.model.params, self.model.stats, padded(data, shape), batch)
+        )
+        output = output[0, : len(graphs)]
+        return Predicted(
+            predicted_values(output, self.properties),
+            crystal_vector[0, : len(graphs)].reshape(len(graphs), -1),
+            member_spread(output, self.properties),
+        )
+
+    def _shape(self, level: int) -> BatchShape:
+        """Shares as crystals of both presets have them; most batches are full in edges."""
+        edges = self.batch_size * EDGES_PER_CRYSTAL * GROWTH**level
+        return BatchShape(self.batch_size * GROWTH**level, edges // 4, edges, edges // 2, edges)
+
+
+class DatasetPredictor:
+    """Predicts crystals of a dataset, in the batches of its feed."""
+
+    def __init__(
+        self, graphdef: nnx.GraphDef, feed: Feed, properties: Sequence[Property], mesh: Mesh
+    ):
+        """`feed` puts its crystals on the devices of `mesh`."""
+        self.feed = feed
+        self.properties = properties
+        self.program = make_predict(graphdef, feed.plan.shape, mesh)
+
+    def __call__(self, model: ModelState, subset: np.ndarray) -> np.ndarray:
+        """Predicted values [C, T] of a subset of the crystals; NaN for all others."""
+        return predicted_values(self.outputs(model, subset), self.properties)
+
+    def outputs(self, model: ModelState, subset: np.ndarray) -> np.ndarray:
+        """The network's outputs [C, outputs], of an ensemble [C, M, outputs]; NaN for others."""
+        parts = self.feed.plan.deal(subset)
+        # One batch a call: with the steps of a part the program would be another for each subset.
+        batches = parts.reshape(-1, 1, parts.shape[-1])
+        outputs: list[jax.Array] = []
+        for data, batch in self.feed(batches):
+            if outputs:  # so that no more crystals wait on the devices than are needed
+                outputs[-1].block_until_ready()
+            outputs.append(self.program(model.params, model.stats, data, batch).output)
+        return in_dataset_order(np.stack(jax.device_get(outputs)), batches, self.feed.num_crystals)
+
+
+def _size(graph: CrystalGraph) -> BatchShape:
+    """The rows one crystal takes."""
+    distance = graph.distance[graph.edge_multiplicity > 0].astype(np.float64)
+    bonds = len(np.unique(np.rint(distance / BOND_GRID)))
+    return BatchShape(1, len(graph.atomic_number), len(distance), bonds, len(graph.atom_node))
+
+
+def _fits(size: BatchShape, shape: BatchShape) -> bool:
+    return all(a <= b for a, b in zip(size, shape, strict=True))
+
+
+EVALUATION_SEED = 0
+"""Random clusters are drawn from this seed in evaluation, so that predictions repeat."""
+
+
+class Prediction(NamedTuple):
+    """The model's outputs, batch by batch: [batches, devices * B, …]."""
+
+    output: jax.Array
+    """[…, outputs]"""
+    crystal_vector: jax.Array
+    """[…, F]"""
+
+
+def make_predict(
+    graphdef: nnx.GraphDef, shape: BatchShape, mesh: Mesh
+) -> Callable[..., Prediction]:
+    """Compiled `(params, stats, data, batches) → Prediction`; `batches` as in training."""
+
+    def predict(
+        params: ModelState, stats: ModelState, data: CrystalArrays, batches: jax.Array
+    ) -> Prediction:
+        model = nnx.merge(graphdef, params, stats, copy=True)
+
+        def one(crystals: jax.Array) -> Prediction:
+            graph = gather_batch(data, crystals, shape)
+            output = model(graph, key=jax.random.key(EVALUATION_SEED))
+            return Prediction(output.prediction[:-1], output.crystal_vector[:-1])
+
+        return jax.lax.map(one, batches)
+
+    everywhere = PartitionSpec()
+    return jax.jit(
+        jax.shard_map(
+            predict,
+            mesh=mesh,
+            in_specs=(everywhere, everywhere, everywhere, PartitionSpec(None, AXIS)),
+            out_specs=PartitionSpec(None, AXIS),
+        )
+    )

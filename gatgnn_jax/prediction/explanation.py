@@ -1,0 +1,185 @@
+"""What a trained model attends to in a crystal: atoms, and each one's neighbours in every layer.
+
+A model trained on quotient graphs is explained on the full graph, with the same weights. That is
+the same function: atoms of one class get the same features from every layer, and a merged edge of
+multiplicity m is, in every sum and softmax, m edges of one share each
+(`tests/test_quotient_model.py`). So each atom and each neighbour has an attention of its own.
+"""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+from flax import nnx
+from pymatgen.core import Structure
+
+from data_prep.dataset import pack
+from data_prep.errors import UserError
+from data_prep.graph import build_graph
+from gatgnn_jax.batches.arrays import BatchShape, CrystalArrays, crystal_arrays, padded
+from gatgnn_jax.batches.gathering import gather_batch
+from gatgnn_jax.models.base import ModelState, Output
+from gatgnn_jax.models.gatgnn import LAYERS
+from gatgnn_jax.objective import member_spread, predicted_values
+from gatgnn_jax.prediction.engines import EVALUATION_SEED
+from gatgnn_jax.prediction.result import Predictions, element_warning
+from gatgnn_jax.runs.config import RunConfig
+
+SMALLEST_SHAPE = 16
+"""Atoms there is room for in the smallest compiled program; larger ones double it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """Attention in one crystal of n atoms with E edges, under a model of L layers.
+
+    Attributes:
+        structure: the crystal; all arrays have its atoms in its order.
+        prediction: what the model says about it, one row.
+        atom_weights: float64 [n]: each atom's share of the crystal vector; sums to 1. Without
+            global attention all are equal.
+        receivers: int [E]: the atom that attends.
+        senders: int [E]: the neighbour it attends to.
+        images: int [E, 3]: the cell the neighbour is in, in lattice vectors from the atom's own.
+        distances: float64 [E] (Å).
+        edge_attention: float64 [L, E]: averaged over heads. Over the neighbours of an atom it sums
+            to 1; to less in a GAT layer, which attends to the atom itself too, and where the model
+            was trained with fake edges, which are left out here.
+    """
+
+    structure: Structure
+    prediction: Predictions
+    atom_weights: np.ndarray
+    receivers: np.ndarray
+    senders: np.ndarray
+    images: np.ndarray
+    distances: np.ndarray
+    edge_attention: np.ndarray
+
+    @property
+    def elements(self) -> list[str]:
+        """The element of each atom [n]."""
+        return [site.specie.symbol for site in self.structure]
+
+    def element_weights(self) -> dict[str, float]:
+        """The weights of each element's atoms together, in the order of the first atom of each."""
+        table = self.atom_table()
+        return table.groupby("element", sort=False).weight.sum().to_dict()
+
+    def atom_table(self) -> pd.DataFrame:
+        """Columns atom (0, 1, … as in the file), element, weight."""
+        return pd.DataFrame(
+            {
+                "atom": range(len(self.structure)),
+                "element": self.elements,
+                "weight": self.atom_weights,
+            }
+        )
+
+    def edge_table(self) -> pd.DataFrame:
+        """A row an edge: atom, neighbour, its image, distance (Å), attention in layer_1, …"""
+        layers = {f"layer_{i}": values for i, values in enumerate(self.edge_attention, 1)}
+        return pd.DataFrame(
+            {
+                "atom": self.receivers,
+                "neighbour": self.senders,
+                "image": list(map(tuple, self.images.tolist())),
+                "distance": self.distances,
+                **layers,
+            }
+        )
+
+
+def explain(
+    config: RunConfig,
+    graphdef: nnx.GraphDef,
+    model: ModelState,
+    structure: Structure,
+    name: str = "0",
+) -> Explanation:
+    """The attention of a model, as `RunDirectory.load_best` gives it, in one crystal.
+
+    Raises:
+        UserError: the model has no attention.
+        BadCrystal: a crystal the model cannot take.
+    """
+    if config.model.model not in LAYERS:
+        raise UserError(
+            f"a {config.model.model} model has no attention to explain: "
+            f"train one with --model {' or '.join(LAYERS)}"
+        )
+    settings = replace(config.graph, reduce=False)
+    graph = build_graph(structure, settings)
+    data = crystal_arrays(pack([graph], [name], {}, settings), np.zeros((1, 1)), dense=False)
+
+    room = SMALLEST_SHAPE
+    while room < len(structure):
+        room *= 2
+    edges = room * settings.max_neighbors
+    shape = BatchShape(1, room, edges, edges, room)
+    output = jax.device_get(_apply(graphdef, model.params, model.stats, padded(data, shape), shape))
+
+    used = graph.edge_multiplicity > 0
+    receivers = np.nonzero(used)[0]
+    senders, distances = graph.sender[used], graph.distance[used].astype(np.float64)
+    attention = np.stack(
+        [
+            layer[: len(receivers)].reshape(len(receivers), -1).mean(axis=1, dtype=np.float64)
+            for layer in output.edge_attention
+        ]
+    )
+    real = distances <= settings.radius  # fake edges have a length beyond it
+    receivers, senders, distances = receivers[real], senders[real], distances[real]
+    weights = output.atom_attention[: len(structure)].astype(np.float64)
+    return Explanation(
+        structure=structure,
+        prediction=Predictions(
+            ids=(name,),
+            properties=config.properties,
+            transformed=predicted_values(output.prediction[:1], config.properties),
+            warnings=(element_warning(graph, config.data.element_counts),),
+            reasons=("",),
+            uncertainty=member_spread(output.prediction[:1], config.properties),
+        ),
+        atom_weights=weights / weights.sum(),  # without global attention each is 1
+        receivers=receivers,
+        senders=senders,
+        images=neighbor_images(structure, receivers, senders, distances, settings.radius),
+        distances=distances,
+        edge_attention=attention[:, real],
+    )
+
+
+def neighbor_images(
+    structure: Structure,
+    receivers: np.ndarray,
+    senders: np.ndarray,
+    distances: np.ndarray,
+    radius: float,
+) -> np.ndarray:
+    """The cell each edge's sender is in, int [E, 3] lattice vectors from the receiver's cell.
+
+    A graph keeps the nearest neighbours, so of the edges between two atoms it has the shortest: the
+    k-th shortest of the graph is the k-th shortest of all within `radius` (Å).
+    """
+    centre, neighbour, image, distance = structure.get_neighbor_list(radius)
+    order = np.lexsort((distance, neighbour, centre))
+    pair = centre[order] * len(structure) + neighbour[order]
+    edge_order = np.lexsort((distances, senders, receivers))
+    edge_pair = receivers[edge_order] * len(structure) + senders[edge_order]
+    rank = np.arange(len(edge_pair)) - np.searchsorted(edge_pair, edge_pair)
+    images = np.empty((len(edge_pair), 3), np.int64)
+    images[edge_order] = image[order][np.searchsorted(pair, edge_pair) + rank]
+    return images
+
+
+@partial(jax.jit, static_argnums=(0, 4))
+def _apply(
+    graphdef: nnx.GraphDef, params: Any, stats: Any, data: CrystalArrays, shape: BatchShape
+) -> Output:
+    graph = gather_batch(data, jnp.zeros(1, jnp.int32), shape)
+    return nnx.merge(graphdef, params, stats, copy=True)(graph, key=jax.random.key(EVALUATION_SEED))

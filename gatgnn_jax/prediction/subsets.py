@@ -1,0 +1,77 @@
+"""What a model says of a dataset's crystals, subset by subset, beside what is known of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from data_prep.properties import Property
+from gatgnn_jax.models.base import ModelState
+from gatgnn_jax.objective import member_spread, metrics, predicted_values
+from gatgnn_jax.prediction.columns import subset_table
+from gatgnn_jax.prediction.engines import DatasetPredictor
+
+
+@dataclass(frozen=True, eq=False)
+class SubsetPredictions:
+    """Outputs of a network for some subsets; every mapping is by the subset's name.
+
+    Attributes:
+        properties: the T properties predicted.
+        ids: [C] of each subset.
+        target: transformed targets [C, T]; NaN where there is none.
+        outputs: as the network gives them, [C, outputs], or [C, M, outputs] of M members.
+    """
+
+    properties: tuple[Property, ...]
+    ids: Mapping[str, np.ndarray]
+    target: Mapping[str, np.ndarray]
+    outputs: Mapping[str, np.ndarray]
+
+    @cached_property
+    def predicted(self) -> dict[str, np.ndarray]:
+        """Transformed values [C, T]; of an ensemble the members' mean."""
+        return {name: predicted_values(own, self.properties) for name, own in self.outputs.items()}
+
+    @cached_property
+    def spread(self) -> dict[str, np.ndarray | None]:
+        """Standard deviation over an ensemble's members [C, T]; None for a single network."""
+        return {name: member_spread(own, self.properties) for name, own in self.outputs.items()}
+
+    def table(self) -> pd.DataFrame:
+        """The columns of `predictions.csv`."""
+        return subset_table(self.ids, self.predicted, self.target, self.properties, self.spread)
+
+    def scores(self, name: str) -> dict[str, float]:
+        """Metrics of a subset, their names with the subset's in front."""
+        own = metrics(self.predicted[name], self.target[name], self.properties)
+        return {f"{name}_{key}": value for key, value in own.items()}
+
+    def member_scores(self, name: str) -> dict[str, list[float | None]]:
+        """The same of each of an ensemble's members; None for what is no number."""
+        members = [
+            metrics(predicted_values(own, self.properties), self.target[name], self.properties)
+            for own in np.moveaxis(self.outputs[name], 1, 0)
+        ]
+        return {
+            f"{name}_{key}": [None if np.isnan(own[key]) else own[key] for own in members]
+            for key in members[0]
+        }
+
+
+def predict_subsets(
+    predict: DatasetPredictor,
+    model: ModelState,
+    subsets: Mapping[str, np.ndarray],
+    ids: np.ndarray,
+    target: np.ndarray,
+) -> SubsetPredictions:
+    """Predict the crystals numbered in `subsets`, of a dataset with these ids [C] and targets."""
+    return SubsetPredictions(
+        properties=tuple(predict.properties),
+        ids={name: ids[rows] for name, rows in subsets.items()},
+        target={name: target[rows] for name, rows in subsets.items()},
+        outputs={name: predict.outputs(model, rows)[rows] for name, rows in subsets.items()},
+    )

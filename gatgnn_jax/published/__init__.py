@@ -1,0 +1,1 @@
+"""Weights of the published programs, in and out."""

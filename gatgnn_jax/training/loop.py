@@ -1,0 +1,262 @@
+"""The training loop: epochs, the best model, early stopping, and going on after an interruption."""
+
+import csv
+import io
+import math
+import signal
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from data_prep.dataset import GraphDataset
+from data_prep.errors import UserError
+from gatgnn_jax.batches.devices import data_mesh, replicate
+from gatgnn_jax.batches.feeds import Streaming, make_feed
+from gatgnn_jax.models.base import ModelState
+from gatgnn_jax.objective import Sums, metrics, selection_score
+from gatgnn_jax.prediction.engines import DatasetPredictor
+from gatgnn_jax.runs.config import RunConfig
+from gatgnn_jax.runs.directory import RunDirectory
+from gatgnn_jax.training.optimizer import make_optimizer
+from gatgnn_jax.training.step import TrainState, init_state, make_train_steps
+from gatgnn_jax.training.transfer import initial_from
+
+SECONDS_BETWEEN_CHECKPOINTS = 15.0
+
+
+class Interrupted(Exception):
+    """Training was asked to stop by a signal (its number); its state is saved."""
+
+    def __init__(self, number: int):
+        super().__init__(number)
+        self.number = number
+
+
+class Reporter(Protocol):
+    """Shows how training goes."""
+
+    def epoch(self, row: Mapping[str, float], seconds: float, crystals_per_second: float) -> None:
+        """Called after every epoch with its row of metrics."""
+
+
+@dataclass
+class Progress:
+    """How far training has come; saved as JSON with every checkpoint."""
+
+    epoch: int = 0
+    """finished epochs"""
+    best_epoch: int = 0
+    best_score: float = math.inf
+    rows: list[dict[str, float]] = field(default_factory=list)
+    """metrics.csv"""
+    timing: list[dict[str, float]] = field(default_factory=list)
+    """timing.csv"""
+
+
+class Trainer:
+    """Trains one model on the crystals of a dataset."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        dataset: GraphDataset,
+        target: np.ndarray,
+        subsets: Mapping[str, np.ndarray],
+        devices: Sequence[jax.Device] | None = None,
+        streaming: Streaming = "auto",
+    ):
+        """`target` [C, T] is transformed; `subsets` are crystal numbers of train, val and test."""
+        self.config = config
+        self.subsets = subsets
+        self.target = target
+        known = self.target[subsets["train"]]
+        self.scale = np.nanmean(np.abs(known - np.nanmean(known, axis=0)), axis=0)
+
+        self.mesh = data_mesh(devices)
+        self.feed = make_feed(
+            dataset, target, subsets, config.train.batch_size, self.mesh, streaming
+        )
+        parts, steps, _ = self.feed.plan.deal(subsets["train"]).shape
+        optimizer = make_optimizer(config.train, parts * steps)
+        averaging = config.train.averaging
+        graphdef, state = init_state(config.new_model(), optimizer, averaging > 0)
+        self.state: TrainState = replicate(state, self.mesh)
+        self.best = _copy(self.state)
+        self.progress = Progress()
+        self.train_steps = make_train_steps(
+            graphdef,
+            optimizer,
+            config.properties,
+            self.feed.plan.shape,
+            self.mesh,
+            averaging,
+            config.train.huber_delta,
+        )
+        self.predict = DatasetPredictor(graphdef, self.feed, config.properties, self.mesh)
+
+    @property
+    def finished(self) -> bool:
+        """All epochs are done, or none was better for `patience` epochs."""
+        waited = self.progress.epoch - self.progress.best_epoch
+        return (
+            self.progress.epoch >= self.config.train.epochs or waited >= self.config.train.patience
+        )
+
+    @property
+    def compilations(self) -> int:
+        """How often the training step was compiled."""
+        return self.train_steps._cache_size()  # type: ignore[attr-defined]
+
+    def start_from(self, path: Path) -> None:
+        """Take the weights of a trained run, before the first epoch.
+
+        Raises:
+            UserError: no trained run, or one of other settings.
+        """
+        own = ModelState(self.state.params, self.state.stats)
+        params, stats = replicate(initial_from(path, self.config, own), self.mesh)
+        self.state = self.state._replace(params=params, stats=stats)
+        if self.state.average is not None:
+            average = jax.tree.map(jnp.copy, (params, stats))
+            self.state = self.state._replace(average=average)
+        self.best = _copy(self.state)
+
+    def restore(self, run: RunDirectory) -> bool:
+        """Take up the state the run was last saved in; False if it never was."""
+        restored = run.restore_training((self.state, self.best))
+        if restored is None:
+            return False
+        (self.state, self.best), progress = restored
+        self.progress = Progress(**progress)
+        return True
+
+    def fit(self, run: RunDirectory, reporter: Reporter) -> None:
+        """Train to the end, saving as it goes.
+
+        Raises:
+            Interrupted: on SIGINT or SIGTERM, with everything saved.
+            UserError: the loss is no longer a number.
+        """
+        saved = time.monotonic()
+        with _stop_signals() as stop:
+            while not self.finished:
+                row = self.run_epoch()
+                timing = self.progress.timing[-1]
+                reporter.epoch(row, timing["seconds"], timing["crystals_per_second"])
+                due = time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS
+                if due or stop or self.finished:
+                    self.save(run)
+                    saved = time.monotonic()
+                if stop and not self.finished:
+                    raise Interrupted(stop[0])
+        run.save_best(self.best)
+
+    def run_epoch(self) -> dict[str, float]:
+        """One pass over the training crystals, then validation; the epoch's row of metrics."""
+        settings = self.config.train
+        epoch = self.progress.epoch
+        started = time.perf_counter()
+        # Seeded by the epoch, not drawn on from the last one: a resumed run deals the same batches.
+        rng = np.random.default_rng([settings.seed, epoch])
+        key = jax.random.key(settings.seed)
+        totals: list[Sums] = []
+        for data, batches in self.feed(self.feed.plan.deal(self.subsets["train"], rng)):
+            if totals:  # so that no more crystals wait on the devices than are needed
+                jax.block_until_ready(totals[-1])
+            self.state, sums = self.train_steps(self.state, data, batches, key)
+            totals.append(sums)
+        sums = jax.tree.map(lambda *parts: np.sum(parts, axis=0), *jax.device_get(totals))
+        seconds = time.perf_counter() - started
+
+        val = self.subsets["val"]
+        predicted = self.predict(ModelState(*self.state.model), val)[val]
+        if not (np.isfinite(sums.loss).all() and np.isfinite(predicted).all()):
+            raise UserError(
+                f"the loss is no longer a number in epoch {epoch + 1}: train again with a lower "
+                f"--learning-rate (it was {settings.learning_rate:g})"
+            )
+        score = selection_score(predicted, self.target[val], self.config.properties, self.scale)
+        row = self._row(sums, predicted, score)
+        self.progress.rows.append(row)
+        self.progress.timing.append(
+            {
+                "epoch": epoch + 1,
+                "seconds": seconds,
+                "crystals_per_second": len(self.subsets["train"]) / seconds,
+                "validation_seconds": time.perf_counter() - started - seconds,
+            }
+        )
+        self.progress.epoch += 1
+        if score < self.progress.best_score:
+            self.progress.best_score = score
+            self.progress.best_epoch = self.progress.epoch
+            self.best = _copy(self.state)
+        return row
+
+    def _row(self, sums: Sums, predicted: np.ndarray, score: float) -> dict[str, float]:
+        """A row of metrics.csv."""
+        settings, properties = self.config.train, self.config.properties
+        epoch = self.progress.epoch
+        drops = sum(milestone <= epoch for milestone in settings.milestone_epochs)
+        row: dict[str, float] = {
+            "epoch": epoch + 1,
+            "learning_rate": settings.learning_rate * settings.decay**drops,
+            "train_loss": float(np.mean(sums.loss / np.maximum(sums.count, 1))),
+        }
+        for p, value in zip(properties, sums.error / np.maximum(sums.count, 1), strict=True):
+            ending = f"_{p.name}" if len(properties) > 1 else ""
+            name = "train_mae" if p.task == "regression" else "train_error"
+            row[name + ending] = float(value)
+        val = metrics(predicted, self.target[self.subsets["val"]], properties)
+        return row | {f"val_{name}": value for name, value in val.items()} | {"val_score": score}
+
+    def save(self, run: RunDirectory) -> None:
+        """Save state, best model and progress; write the tables up to this epoch."""
+        run.save_training((self.state, self.best), asdict(self.progress))
+        run.write_text("metrics.csv", _table(self.progress.rows))
+        run.write_text("timing.csv", _table(self.progress.timing))
+
+
+def _copy(state: TrainState) -> ModelState:
+    """The model's part of the state, in buffers of its own: the step reuses the state's."""
+    return ModelState(*jax.tree.map(jnp.copy, state.model))
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    text = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return text.getvalue()
+
+
+@contextmanager
+def _stop_signals() -> Iterator[list[int]]:
+    """Collects SIGINT and SIGTERM for the loop to act on; a second SIGINT stops at once."""
+    received: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if received and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    try:
+        previous = [signal.signal(number, handle) for number in numbers]
+    except ValueError:  # not in the main thread: signals are somebody else's business
+        yield received
+        return
+    try:
+        yield received
+    finally:
+        for number, handler in zip(numbers, previous, strict=True):
+            signal.signal(number, handler)

@@ -1,0 +1,59 @@
+"""What a finished training leaves in its run directory: predictions and a summary."""
+
+import platform
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+from flax import nnx
+
+from gatgnn_jax.batches.splits import SUBSETS
+from gatgnn_jax.models.base import parameter_count
+from gatgnn_jax.prediction.columns import to_csv
+from gatgnn_jax.prediction.subsets import SubsetPredictions, predict_subsets
+from gatgnn_jax.runs.directory import RunDirectory
+from gatgnn_jax.training.loop import Trainer
+
+
+def write_results(
+    run: RunDirectory, trainer: Trainer, ids: np.ndarray, num_skipped: int
+) -> tuple[SubsetPredictions, dict[str, Any]]:
+    """Write predictions and summary; returns both.
+
+    Args:
+        run: where to.
+        trainer: at the end of its training.
+        ids: of the dataset's crystals [C].
+        num_skipped: crystals of the source that were left out.
+    """
+    config, progress, subsets = trainer.config, trainer.progress, trainer.subsets
+    predictions = predict_subsets(trainer.predict, trainer.best, subsets, ids, trainer.target)
+    run.write_text("predictions.csv", to_csv(predictions.table()))
+
+    summary: dict[str, Any] = {}
+    for name in reversed(SUBSETS):
+        summary |= predictions.scores(name)
+    if predictions.spread["test"] is not None:
+        summary["members"] = predictions.member_scores("test")
+    seconds = sum(row["seconds"] + row["validation_seconds"] for row in progress.timing)
+    summary |= {
+        "epochs": progress.epoch,
+        "best_epoch": progress.best_epoch,
+        "seconds": round(seconds, 2),
+        "crystals_per_second": round(
+            float(np.median([row["crystals_per_second"] for row in progress.timing])), 1
+        ),
+        "crystals": {name: len(rows) for name, rows in subsets.items()},
+        "skipped": num_skipped,
+        "parameters": parameter_count(nnx.eval_shape(config.new_model)),
+        "padding_share": round(trainer.feed.plan.padding_share(subsets["train"]), 4),
+        "compilations": trainer.compilations,
+        "versions": {
+            name: metadata.version(name)
+            for name in ("gatgnn_jax", "jax", "jaxlib", "flax", "optax")
+        },
+        "python": platform.python_version(),
+        "device": f"{trainer.mesh.size} x {trainer.mesh.devices.flat[0].device_kind}",
+    }
+    run.write_json("summary.json", summary)
+    return predictions, summary
