@@ -93,7 +93,11 @@ def programs(bonds: int) -> tuple[dict[str, Callable[..., Any]], tuple[Any, ...]
     if bonds == NODES * SLOTS:
         bond = np.arange(bonds).reshape(NODES, SLOTS)
     neighborhoods = Neighborhoods(
-        jnp.asarray(sender, jnp.int32), None, jnp.asarray(bond, jnp.int32), NODES
+        jnp.asarray(sender, jnp.int32),
+        None,
+        jnp.asarray(bond, jnp.int32),
+        jnp.ones(NODES),
+        jnp.ones((NODES, SLOTS)),
     )
     x = jnp.asarray(rng.normal(size=(NODES, NEURONS)), jnp.float32)
     e = jnp.asarray(rng.normal(size=(bonds, NEURONS)), jnp.float32)
@@ -102,9 +106,8 @@ def programs(bonds: int) -> tuple[dict[str, Callable[..., Any]], tuple[Any, ...]
     params, stats = states
 
     def forward(params: Any, x: jax.Array, e: jax.Array, nb: Neighborhoods, train: bool) -> Any:
-        node_weight, edge_weight = jnp.ones(NODES), jnp.ones(nb.senders.shape)
         for layer in nnx.merge(graphdef, params, stats, copy=True):
-            x, _ = layer(x, e, nb, node_weight, edge_weight, train=train)
+            x, _ = layer(x, e, nb, train=train)
         return jnp.square(x).mean()
 
     def train(params: Any, x: jax.Array, e: jax.Array, nb: Neighborhoods) -> Any:

@@ -41,24 +41,25 @@ class Case:
         self.layer.bias[...] = rng.normal(size=NEURONS)
         self.receiver, self.slot = np.nonzero(self.edge_weight)  # the edges as a list
 
-    def neighborhoods(self, layout: str) -> tuple[Neighborhoods, jax.Array]:
-        """The graph in either layout, and its edges' multiplicities."""
-        sender, bond = jnp.asarray(self.sender), jnp.asarray(self.bond)
-        if layout == "dense":
-            return Neighborhoods(sender, None, bond, NODES), jnp.asarray(self.edge_weight)
-        at = (self.receiver, self.slot)
-        flat = Neighborhoods(sender[at], jnp.asarray(self.receiver), bond[at], NODES)
-        return flat, jnp.asarray(self.edge_weight[at])
+    def neighborhoods(self, layout: str) -> Neighborhoods:
+        """The graph in either layout."""
+        at = ... if layout == "dense" else (self.receiver, self.slot)
+        return Neighborhoods(
+            senders=jnp.asarray(self.sender[at]),
+            receivers=None if layout == "dense" else jnp.asarray(self.receiver),
+            bonds=jnp.asarray(self.bond[at]),
+            node_weight=jnp.asarray(self.node_weight),
+            edge_weight=jnp.asarray(self.edge_weight[at]),
+        )
 
     def run(self, layout: str, train: bool) -> Any:
         """`(params, x, e) → (loss, (output, attention, running statistics))`, pure."""
-        neighborhoods, edge_weight = self.neighborhoods(layout)
+        neighborhoods = self.neighborhoods(layout)
         graphdef, _, stats = nnx.split(self.layer, nnx.Param, nnx.BatchStat)
 
         def loss(params: nnx.State, x: jax.Array, e: jax.Array) -> Any:
             layer = nnx.merge(graphdef, params, stats, copy=True)
-            node_weight = jnp.asarray(self.node_weight)
-            y, attention = layer(x, e, neighborhoods, node_weight, edge_weight, train=train)
+            y, attention = layer(x, e, neighborhoods, train=train)
             # The attention has a say as well: explanations may be differentiated.
             total = (y * self.cotangent).sum() + jnp.square(attention).sum()
             return total, (y, attention, nnx.state(layer, nnx.BatchStat))
@@ -203,8 +204,8 @@ other = [2 * case.x, 3 * case.e, *rows[2:]]
 def loss(params, rows, axis_name):
     x, e, sender, bond, node_weight, edge_weight, cotangent = rows
     layer = nnx.merge(graphdef, params, stats, copy=True)
-    neighborhoods = Neighborhoods(sender, None, bond, len(x))
-    y, _ = layer(x, e, neighborhoods, node_weight, edge_weight, train=True, axis_name=axis_name)
+    neighborhoods = Neighborhoods(sender, None, bond, node_weight, edge_weight, axis_name)
+    y, _ = layer(x, e, neighborhoods, train=True)
     return (y * cotangent).sum()
 
 def on_each(params, rows):
@@ -234,8 +235,7 @@ def test_the_original_layer_is_its_equations(layout: str, size: float):
     case = Case()
     layer = GATLayer(NEURONS, HEADS, rngs=nnx.Rngs(1))
     x = size * case.x
-    neighborhoods, edge_weight = case.neighborhoods(layout)
-    arguments = (None, neighborhoods, jnp.asarray(case.node_weight), edge_weight)
+    arguments = (None, case.neighborhoods(layout))
 
     kernel, vectors = (np.asarray(p[...], float) for p in (layer.kernel, layer.attention))
     w = (x @ kernel).reshape(NODES, HEADS, NEURONS)

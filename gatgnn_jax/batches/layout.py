@@ -27,7 +27,6 @@ bonds differ because a crystal has few different interatomic distances: whatever
 distance alone is computed for B ≤ E bonds and looked up by the edges.
 """
 
-import dataclasses
 from dataclasses import dataclass
 from functools import partial
 
@@ -63,8 +62,8 @@ def masked(logits: jax.Array, multiplicity: jax.Array) -> jax.Array:
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=("senders", "receivers", "bonds"),
-    meta_fields=("num_nodes",),
+    data_fields=("senders", "receivers", "bonds", "node_weight", "edge_weight"),
+    meta_fields=("axis_name",),
 )
 @dataclass(frozen=True)
 class Neighborhoods:
@@ -72,27 +71,49 @@ class Neighborhoods:
 
     Edge features have leading axes [N, K] when the graph has `receivers=None` (then everything
     about receivers is a broadcast or a sum over an axis, not a scatter), else [E].
+
+    Attributes:
+        senders: the neighbour's node [edges].
+        receivers: the centre's node [E]; None in the layout [N, K].
+        bonds: the row of the bond features [edges].
+        node_weight: atoms each node stands for, 0 for padding [N].
+        edge_weight: neighbours each edge stands for, 0 for an unused slot [edges].
+        axis_name: the devices' axis over which sums over all nodes or edges run; None for none.
     """
 
     senders: jax.Array
     receivers: jax.Array | None
     bonds: jax.Array
-    num_nodes: int
+    node_weight: jax.Array
+    edge_weight: jax.Array
+    axis_name: str | None = None
 
     @classmethod
-    def of(cls, graph: jraph.GraphsTuple) -> "Neighborhoods":
+    def of(cls, graph: jraph.GraphsTuple, axis_name: str | None = None) -> "Neighborhoods":
         """The neighbourhoods of all nodes of `graph`."""
-        num_nodes = graph.nodes["atomic_number"].shape[0]
-        flat = cls(graph.senders, graph.receivers, graph.edges["bond"], num_nodes)
-        return dataclasses.replace(
-            flat, senders=flat.edges(flat.senders), bonds=flat.edges(flat.bonds)
+        node_weight = graph.nodes["multiplicity"]
+
+        def laid_out(flat: jax.Array) -> jax.Array:
+            return flat if graph.receivers is not None else flat.reshape(len(node_weight), -1)
+
+        return cls(
+            laid_out(graph.senders),
+            graph.receivers,
+            laid_out(graph.edges["bond"]),
+            node_weight,
+            laid_out(graph.edges["multiplicity"]),
+            axis_name,
         )
 
-    def edges(self, flat: jax.Array) -> jax.Array:
-        """A per-edge array [E, …] in this layout's leading axes."""
-        if self.receivers is not None:
-            return flat
-        return flat.reshape(self.num_nodes, -1, *flat.shape[1:])
+    @property
+    def num_nodes(self) -> int:
+        """N, padding included."""
+        return self.node_weight.shape[0]
+
+    @property
+    def total_edge_weight(self) -> jax.Array:
+        """Edges of the full graph that each edge stands for [edges]."""
+        return self.edge_weight * self.to_receivers(self.node_weight)
 
     def to_receivers(self, nodes: jax.Array) -> jax.Array:
         """Each edge's receiving node's features (broadcastable against edge features)."""
@@ -124,14 +145,14 @@ class Neighborhoods:
             highest = jax.ops.segment_max(edges, self.receivers, self.num_nodes)
         return jnp.maximum(highest, jnp.finfo(edges.dtype).min)
 
-    def softmax(self, logits: jax.Array, multiplicity: jax.Array) -> jax.Array:
-        """Share of each edge among those its node receives, summed over its multiplicity.
+    def softmax(self, logits: jax.Array) -> jax.Array:
+        """Share of each edge among those its node receives, [edges, H] → [edges, H].
 
-        `logits` [edges, H], `multiplicity` [edges] ≥ 0. An edge that stands for m equal bonds has m
-        times the share of one; an unused slot has none. A node without edges gets zeros.
+        An edge that stands for m equal bonds has m times the share of one; an unused slot has none.
+        A node without edges gets zeros.
         """
-        logits = masked(logits, multiplicity)
+        logits = masked(logits, self.edge_weight)
         highest = self.max(logits)
-        weights = multiplicity[..., None] * jnp.exp(logits - self.to_receivers(highest))
+        weights = self.edge_weight[..., None] * jnp.exp(logits - self.to_receivers(highest))
         # Nodes without edges have a sum of 0; the smallest share that counts is far above 1e-16.
         return weights / (self.to_receivers(self.sum(weights)) + 1e-16)

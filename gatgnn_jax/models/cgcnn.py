@@ -39,26 +39,25 @@ class GatedConvolution(nnx.Module):
         v: jax.Array,
         u: jax.Array,
         neighborhoods: Neighborhoods,
-        node_weight: jax.Array,
-        edge_weight: jax.Array,
         *,
         train: bool,
-        axis_name: str | None = None,
     ) -> jax.Array:
         """Node features [N, F] and bond features [B, D] → new node features [N, F].
 
-        Weights and keywords as in `layers.AGATLayer`.
+        Arguments as in `layers.AGATLayer`.
         """
         neurons = v.shape[-1]
         centre, neighbour, bond = jnp.split(self.kernel[...], [neurons, 2 * neurons])
         z = neighborhoods.to_receivers(v @ centre) + neighborhoods.to_senders(v @ neighbour)
         z += neighborhoods.to_edges(u @ bond)
-        weight = edge_weight * neighborhoods.to_receivers(node_weight)
+        axis_name = neighborhoods.axis_name
+        weight = neighborhoods.total_edge_weight
         z = self.edge_norm(z, weight, train=train, axis_name=axis_name)
         gate, core = jnp.split(z, 2, axis=-1)
-        message = edge_weight[..., None] * jax.nn.sigmoid(gate) * softplus(core)
+        message = neighborhoods.edge_weight[..., None] * jax.nn.sigmoid(gate) * softplus(core)
         total = neighborhoods.sum(message)
-        return softplus(v + self.norm(total, node_weight, train=train, axis_name=axis_name))
+        total = self.norm(total, neighborhoods.node_weight, train=train, axis_name=axis_name)
+        return softplus(v + total)
 
 
 class CGCNN(nnx.Module):
@@ -106,17 +105,14 @@ class CGCNN(nnx.Module):
             key: not used; nothing here is random.
             axis_name: devices' axis over which batch statistics are summed.
         """
-        neighborhoods = Neighborhoods.of(graph)
-        node_weight = graph.nodes["multiplicity"]
-        edge_weight = neighborhoods.edges(graph.edges["multiplicity"])
+        neighborhoods = Neighborhoods.of(graph, axis_name)
+        node_weight = neighborhoods.node_weight
 
         v = self.embed_atom(jnp.asarray(element_features()))[graph.nodes["atomic_number"]]
         distance = graph.globals["bond_distance"]
         u = gaussian_expansion(distance, self.gaussian_centers, self.gaussian_step)
         for convolution in self.convolutions:
-            v = convolution(
-                v, u, neighborhoods, node_weight, edge_weight, train=train, axis_name=axis_name
-            )
+            v = convolution(v, u, neighborhoods, train=train)
 
         crystal, num_crystals = crystal_of_nodes(graph), graph.n_node.shape[0]
         num_atoms = jax.ops.segment_sum(node_weight, crystal, num_crystals)

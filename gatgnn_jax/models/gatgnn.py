@@ -70,9 +70,7 @@ class GATGNN(nnx.Module):
             key: for random clusters; in evaluation a fixed key makes predictions repeatable.
             axis_name: devices' axis over which batch statistics are summed.
         """
-        neighborhoods = Neighborhoods.of(graph)
-        node_weight = graph.nodes["multiplicity"]
-        edge_weight = neighborhoods.edges(graph.edges["multiplicity"])
+        neighborhoods = Neighborhoods.of(graph, axis_name)
 
         # Every element's embedding, then a look-up: 101 rows of the matmul instead of one a node.
         x = self.embed_atom(jnp.asarray(element_features()))[graph.nodes["atomic_number"]]
@@ -83,9 +81,7 @@ class GATGNN(nnx.Module):
             e = nnx.leaky_relu(self.embed_bond(gaussians), 0.2)
         edge_attention = []
         for layer in self.layers:
-            x, attention = layer(
-                x, e, neighborhoods, node_weight, edge_weight, train=train, axis_name=axis_name
-            )
+            x, attention = layer(x, e, neighborhoods, train=train)
             edge_attention.append(attention)
 
         atoms = self._atoms(graph, train)

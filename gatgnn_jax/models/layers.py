@@ -42,22 +42,16 @@ class AGATLayer(nnx.Module):
         x: jax.Array,
         e: jax.Array,
         neighborhoods: Neighborhoods,
-        node_weight: jax.Array,
-        edge_weight: jax.Array,
         *,
         train: bool,
-        axis_name: str | None = None,
     ) -> tuple[jax.Array, jax.Array]:
         """One round of attention.
 
         Args:
             x: node features [N, F].
             e: bond features [B, F].
-            neighborhoods: where the edges start and end.
-            node_weight: multiplicity of each node [N], 0 for padding.
-            edge_weight: multiplicity of each edge [edges], 0 for an unused slot.
+            neighborhoods: where the edges start and end, and what nodes and edges stand for.
             train: use the batch's statistics and update the running ones.
-            axis_name: devices' axis over which batch statistics are summed.
 
         Returns:
             New node features [N, F] and the attention α of each edge and head [edges, H], which
@@ -68,23 +62,23 @@ class AGATLayer(nnx.Module):
         nodes = (x @ node_kernel).reshape(-1, *heads_shape)
         bonds = (e @ bond_kernel).reshape(-1, *heads_shape)
         vectors = jnp.stack(jnp.split(self.attention[...], 2, axis=1))
+        axis_name = neighborhoods.axis_name
         if axis_name is not None:  # each device has its own gradient of them, to be summed
             vectors = jax.lax.pcast(vectors, axis_name, to="varying")
-        weight = edge_weight * neighborhoods.to_receivers(node_weight)
         # `attend` differentiates by hand, so what it calls must be pure: the norm is taken apart.
         structure, norm_state = nnx.split(self.attention_norm)
 
         def weigh(
-            logits: jax.Array, neighborhoods: Neighborhoods, inputs: Any
+            logits: jax.Array, neighborhoods: Neighborhoods, norm_state: Any
         ) -> tuple[jax.Array, nnx.State]:
-            norm_state, weight, edge_weight = inputs
             norm = nnx.merge(structure, norm_state, copy=True)
+            weight = neighborhoods.total_edge_weight
             logits = norm(softplus(logits), weight, train=train, axis_name=axis_name)
-            attention = neighborhoods.softmax(softplus(logits), edge_weight)
-            return attention, nnx.state(norm, nnx.BatchStat)
+            return neighborhoods.softmax(softplus(logits)), nnx.state(norm, nnx.BatchStat)
 
-        inputs = (norm_state, weight, edge_weight)
-        message, attention, norm_stats = attend(weigh, neighborhoods, nodes, bonds, vectors, inputs)
+        message, attention, norm_stats = attend(
+            weigh, neighborhoods, nodes, bonds, vectors, norm_state
+        )
         if train:
             nnx.update(self.attention_norm, norm_stats)
         bias = self.bias[...]
@@ -93,7 +87,7 @@ class AGATLayer(nnx.Module):
             # blow up to steps of full size; the running mean lags behind them.
             bias = jax.lax.stop_gradient(bias)
         update = message / self.heads + bias
-        update = self.norm(update, node_weight, train=train, axis_name=axis_name)
+        update = self.norm(update, neighborhoods.node_weight, train=train, axis_name=axis_name)
         return softplus(x + update if self.residual else update), attention
 
 
@@ -118,11 +112,8 @@ class GATLayer(nnx.Module):
         x: jax.Array,
         e: jax.Array | None,
         neighborhoods: Neighborhoods,
-        node_weight: jax.Array,
-        edge_weight: jax.Array,
         *,
         train: bool,
-        axis_name: str | None = None,
     ) -> tuple[jax.Array, jax.Array]:
         """As `AGATLayer.__call__`; `e` is not used, and α leaves out the share of i itself."""
         projected = (x @ self.kernel[...]).reshape(-1, self.heads, x.shape[-1])
@@ -132,6 +123,7 @@ class GATLayer(nnx.Module):
 
         own_logit = nnx.leaky_relu(centre + neighbour, 0.2)
         pairs = neighborhoods.to_receivers(centre) + neighborhoods.to_senders(neighbour)
+        edge_weight = neighborhoods.edge_weight
         logits = masked(nnx.leaky_relu(pairs, 0.2), edge_weight)
         # Each node's own: one for all would leave a node of low logits with 0 / 0.
         highest = jnp.maximum(neighborhoods.max(logits), jax.lax.stop_gradient(own_logit))

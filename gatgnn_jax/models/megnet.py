@@ -94,14 +94,12 @@ class Block(nnx.Module):
         u: jax.Array,
         neighborhoods: Neighborhoods,
         crystal: jax.Array,
-        node_weight: jax.Array,
-        edge_weight: jax.Array,
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
         """New features of nodes [N, F], edges [edges, F] and state [G, F].
 
-        Every mean counts multiplicities: `crystal` [N] is each node's graph, `node_weight` [N] the
-        atoms it stands for, `edge_weight` [edges] the neighbours an edge stands for.
+        Every mean counts multiplicities; `crystal` [N] is each node's graph.
         """
+        node_weight, edge_weight = neighborhoods.node_weight, neighborhoods.edge_weight
         before = v, e, u
         if self.has_dense:
             v, e, u = self.dense_node(v), self.dense_edge(e), self.dense_state(u)
@@ -223,8 +221,7 @@ class MEGNet(nnx.Module):
         """
         neighborhoods = Neighborhoods.of(graph)
         crystal, num_crystals = crystal_of_nodes(graph), graph.n_node.shape[0]
-        node_weight = graph.nodes["multiplicity"]
-        edge_weight = neighborhoods.edges(graph.edges["multiplicity"])
+        node_weight, weight = neighborhoods.node_weight, neighborhoods.total_edge_weight
 
         embedded = self.dense_node(self.embed_atom.embedding[...])  # a row an element
         v = embedded[graph.nodes["atomic_number"]]
@@ -233,9 +230,8 @@ class MEGNet(nnx.Module):
         e = neighborhoods.to_edges(self.dense_bond(gaussians))
         u = jnp.broadcast_to(self.state[...], (num_crystals, v.shape[1]))
         for block in self.blocks:
-            v, e, u = block(v, e, u, neighborhoods, crystal, node_weight, edge_weight)
+            v, e, u = block(v, e, u, neighborhoods, crystal)
 
-        weight = edge_weight * neighborhoods.to_receivers(node_weight)
         edge_crystal = jnp.broadcast_to(neighborhoods.to_receivers(crystal), weight.shape)
         edges, _ = self.read_edges(
             e.reshape(-1, e.shape[-1]), weight.reshape(-1), edge_crystal.reshape(-1), num_crystals
