@@ -9,7 +9,7 @@ import pytest
 
 from gatgnn_jax import train
 from gatgnn_jax.runs.directory import RunDirectory
-from gatgnn_jax.training.optimizer import _part
+from gatgnn_jax.training.optimizer import part_of
 from tests.commands import SMALL, error_of, train_run
 
 SHORT = ["--limit", "60", "--epochs", "1", *SMALL]
@@ -20,7 +20,7 @@ def weights(run: Path) -> dict[str, Any]:
     _, _, model = RunDirectory.open(run).load_best()
     parts: dict[str, Any] = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(model.params):
-        parts.setdefault(_part(path), []).append(np.asarray(leaf))
+        parts.setdefault(part_of(path), []).append(np.asarray(leaf))
     return parts
 
 

@@ -32,7 +32,7 @@ from data_prep.properties import canonical_name
 from gatgnn_jax.models.base import ModelState
 from gatgnn_jax.runs.config import RunConfig
 
-PRETRAINED = Path(__file__).parent / "pretrained"
+PRETRAINED = Path(__file__).parents[1] / "pretrained"
 """The models that come with the package: run directories, without their training's own files."""
 
 SEEN = "seen.txt.gz"
