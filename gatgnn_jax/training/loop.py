@@ -86,8 +86,8 @@ class Trainer:
         )
         parts, steps, _ = self.feed.plan.deal(subsets["train"]).shape
         optimizer = make_optimizer(config.train, parts * steps)
-        averaging = config.train.averaging
-        graphdef, state = init_state(config.new_model(), optimizer, averaging > 0)
+        averaged = config.train.averaging > 0
+        graphdef, state = init_state(config.new_model(), optimizer, averaged)
         self.state: TrainState = replicate(state, self.mesh)
         self.best = _copy(self.state)
         self.progress = Progress()
@@ -97,8 +97,7 @@ class Trainer:
             config.properties,
             self.feed.plan.shape,
             self.mesh,
-            averaging,
-            config.train.huber_delta,
+            config.train,
         )
         self.predict = DatasetPredictor(graphdef, self.feed, config.properties, self.mesh)
 
@@ -125,7 +124,7 @@ class Trainer:
         params, stats = replicate(initial_from(path, self.config, own), self.mesh)
         self.state = self.state._replace(params=params, stats=stats)
         if self.state.average is not None:
-            average = jax.tree.map(jnp.copy, (params, stats))
+            average = jax.tree.map(jnp.copy, ModelState(params, stats))
             self.state = self.state._replace(average=average)
         self.best = _copy(self.state)
 
@@ -177,7 +176,7 @@ class Trainer:
         seconds = time.perf_counter() - started
 
         val = self.subsets["val"]
-        predicted = self.predict(ModelState(*self.state.model), val)[val]
+        predicted = self.predict(self.state.model, val)[val]
         if not (np.isfinite(sums.loss).all() and np.isfinite(predicted).all()):
             raise UserError(
                 f"the loss is no longer a number in epoch {epoch + 1}: train again with a lower "
@@ -227,7 +226,7 @@ class Trainer:
 
 def _copy(state: TrainState) -> ModelState:
     """The model's part of the state, in buffers of its own: the step reuses the state's."""
-    return ModelState(*jax.tree.map(jnp.copy, state.model))
+    return jax.tree.map(jnp.copy, state.model)
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:
