@@ -48,7 +48,7 @@ def loss_sums(
 
     Cross-entropy for classification; for regression Huber's loss in the units of the network's
     output, which with a `huber_delta` of 1 is the paper's SmoothL1 (section 2.4). `prediction`
-    [G, outputs] or, of an ensemble, [G, M, outputs]; `target` [G, T].
+    [G, outputs] or, of an ensemble, [G, M, outputs]; `target` [G, T] as of `network_targets`.
     """
     if prediction.ndim == 3:
         members = [
@@ -67,11 +67,21 @@ def loss_sums(
             loss = optax.softmax_cross_entropy_with_integer_labels(output, label)
             error = (output.argmax(-1) != label).astype(jnp.float32)
         else:
-            difference = output[:, 0] - (value - p.mean) / p.scale
+            difference = output[:, 0] - value
             loss = optax.huber_loss(difference, delta=huber_delta)
             error = jnp.abs(difference) * p.scale
         totals.append([jnp.where(known, x, 0.0).sum() for x in (loss, error, 1.0)])
     return Sums(*jnp.asarray(totals).T)
+
+
+def network_targets(target: np.ndarray, properties: Sequence[Property]) -> np.ndarray:
+    """What the network is to give for transformed targets [C, T]: in units of `scale` above `mean`.
+
+    The step back of `predicted_values`. It is made in float64: of energies that differ little,
+    far from 0, float32 would leave nothing but steps.
+    """
+    mean, scale = (np.array([getattr(p, name) for p in properties]) for name in ("mean", "scale"))
+    return ((target - mean) / scale).astype(np.float32)
 
 
 def predicted_values(prediction: np.ndarray, properties: Sequence[Property]) -> np.ndarray:
