@@ -1,7 +1,7 @@
 """The errors a user can mend: shown in one or two lines, never as a traceback."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 
@@ -31,6 +31,12 @@ class Skipped(NamedTuple):
 def one_line(error: object) -> str:
     """An error's text for one line of a report, cut at 200 characters."""
     return " ".join(str(error).split())[:200]
+
+
+def some_of(names: Sequence[str]) -> str:
+    """How many crystals, and the first few of their names: ``5 crystals (a, b, c, …)``."""
+    listed = ", ".join([one_line(name) for name in names[:3]] + ["…"] * (len(names) > 3))
+    return f"{len(names):,} crystal{'s' if len(names) > 1 else ''} ({listed})"
 
 
 def exit_status(command: Callable[[], int | None]) -> int:

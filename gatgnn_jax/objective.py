@@ -48,7 +48,7 @@ def loss_sums(
 
     Cross-entropy for classification; for regression Huber's loss in the units of the network's
     output, which with a `huber_delta` of 1 is the paper's SmoothL1 (section 2.4). `prediction`
-    [G, outputs], `target` [G, T].
+    [G, outputs], `target` [G, T] as of `network_targets`.
     """
     totals = []
     for t, (p, outputs) in enumerate(zip(properties, output_slices(properties), strict=True)):
@@ -61,7 +61,7 @@ def loss_sums(
             loss = optax.softmax_cross_entropy_with_integer_labels(output, label)
             error = (output.argmax(-1) != label).astype(jnp.float32)
         else:
-            difference = output[:, 0] - (value - p.mean) / p.scale
+            difference = output[:, 0] - value
             loss = optax.huber_loss(difference, delta=huber_delta)
             error = jnp.abs(difference) * p.scale
         totals.append([jnp.where(known, x, 0.0).sum() for x in (loss, error, 1.0)])
@@ -76,6 +76,16 @@ def mean_loss_sums(
         loss_sums(own, target, properties, huber_delta) for own in jnp.moveaxis(prediction, 1, 0)
     ]
     return jax.tree.map(lambda *own: sum(own) / len(own), *members)
+
+
+def network_targets(target: np.ndarray, properties: Sequence[Property]) -> np.ndarray:
+    """What the network is to give for transformed targets [C, T]: in units of `scale` above `mean`.
+
+    The step back of `predicted_values`. It is made in float64: of energies that differ little,
+    far from 0, float32 would leave nothing but steps.
+    """
+    mean, scale = (np.array([getattr(p, name) for p in properties]) for name in ("mean", "scale"))
+    return ((target - mean) / scale).astype(np.float32)
 
 
 def predicted_values(prediction: np.ndarray, properties: Sequence[Property]) -> np.ndarray:

@@ -4,23 +4,23 @@ Items are made cheaply: files are not opened and lines not decoded here, so that
 can be done by many processes (``data_prep.reading.sources.read_item``).
 """
 
-import csv
-import gzip
-import io
 import json
-import sys
-import zlib
+import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pymatgen.core import Structure
 
-from data_prep.errors import BadCrystal, UserError
+from data_prep.errors import BadCrystal, UserError, one_line
+from data_prep.files import opened
 from data_prep.properties import UNNAMED_COLUMN
+from data_prep.reading.csv_rows import column_names, csv_rows, wrong_width
 from data_prep.reading.structures import Atoms, is_structure_file, structure_id
+
+_CIF_WORDS = re.compile("data_|_cell_length_a|_atom_site", re.IGNORECASE)
+"""A text with none of these is no CIF."""
 
 _ID_KEYS = ("id", "material_id", "task_id", "mp_id", "jid")
 
@@ -30,8 +30,9 @@ class Record:
     """One crystal as its source gives it."""
 
     id: str
-    structure: Path | str | Mapping[str, Any] | Structure | Atoms | None
-    """A file, the text of a CIF, a pymatgen dictionary, or a structure of pymatgen or ASE."""
+    structure: Path | str | Mapping[str, Any] | Structure | Atoms | BadCrystal | None
+    """A file, the text of a CIF, a pymatgen dictionary, a structure of pymatgen or ASE, or the
+    reason why there is none of these."""
     targets: Mapping[str, Any] = field(default_factory=dict)
     """Raw values by column, of any type."""
     split: str | None = None
@@ -59,18 +60,16 @@ def read_folder(folder: Path) -> list[Record]:
     for file in sorted(folder.iterdir()):
         if is_structure_file(file):
             files.setdefault(structure_id(file), file)
-    with table.open(newline="", encoding="utf-8-sig") as lines:
-        try:
-            rows = [[cell.strip() for cell in row] for row in csv.reader(lines) if any(row)]
-        except (csv.Error, UnicodeDecodeError):
-            raise UserError(f"{table} is no comma-separated table") from None
+    rows = list(csv_rows(table))
     if not rows:
         raise UserError(f"{table} is empty: write one line 'id,value' for each crystal")
     width = max(len(row) for row in rows)
     if width < 2:
         raise UserError(f"{table} has a single column: write 'id,value' on each line")
-    if structure_id(Path(rows[0][0])) not in files and not any(map(_is_number, rows[0][1:])):
-        names = rows.pop(0)[1:]
+    first = rows[0][1:]
+    is_header = all(first) and not any(map(_is_number, first))
+    if is_header and structure_id(Path(rows[0][0])) not in files:
+        names = column_names(rows.pop(0), table)[1:]
     elif width == 2:
         names = [UNNAMED_COLUMN]
     else:
@@ -80,8 +79,9 @@ def read_folder(folder: Path) -> list[Record]:
     records = []
     for row in rows:
         name = structure_id(Path(row[0])) if row[0] else ""
-        file = files.get(name, folder / f"{name}.cif")
-        records.append(Record(name, file, dict(zip(names, row[1:], strict=False))))
+        path = files.get(name, folder / f"{name}.cif")
+        structure = wrong_width(row, len(names) + 1) or path
+        records.append(Record(name, structure, dict(zip(names, row[1:], strict=False))))
     return records
 
 
@@ -93,25 +93,13 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """The bytes of a file, unpacked; what goes wrong while they are read is a UserError."""
-    try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
-            yield file
-    except (EOFError, gzip.BadGzipFile, zlib.error):
-        raise UserError(f"{path} is cut off or damaged: copy it again") from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from None
-
-
 def read_json_lines(path: Path) -> Iterator[JsonLine]:
     """The lines that are not empty.
 
     Raises:
         UserError: the file cannot be read.
     """
-    with _opened(path) as lines:
+    with opened(path) as lines:
         for number, text in enumerate(lines, 1):
             if text.strip():
                 yield JsonLine(number, text)
@@ -121,28 +109,25 @@ def read_table(path: Path) -> Iterator[Record]:
     """A row a crystal: an id, a CIF (or a pymatgen dictionary as JSON), targets by column.
 
     Raises:
-        UserError: it cannot be read, or has no column of structures.
+        UserError: it cannot be read, has no column of structures, or no rows.
     """
-    csv.field_size_limit(sys.maxsize)  # a CIF is longer than a cell usually is
-    try:
-        with _opened(path) as file:
-            rows = csv.DictReader(io.TextIOWrapper(file, "utf-8-sig", newline=""))
-            if not {"cif", "structure"} & set(rows.fieldnames or ()):
-                raise UserError(f"{path} has no column 'cif' or 'structure'")
-            for number, row in enumerate(rows, 2):
-                own = {key: value for key, value in row.items() if key and value}
-                if own.get("structure", "").lstrip().startswith("{"):
-                    own["structure"] = _json_or_none(own["structure"])
-                yield _record_of_row(own, f"row {number}")
-    except (csv.Error, UnicodeDecodeError):
-        raise UserError(f"{path} is no comma-separated table") from None
-
-
-def _json_or_none(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return None
+    rows = csv_rows(path)
+    names = column_names(next(rows, []), path)
+    if not names:
+        raise UserError(f"{path} is empty")
+    if not {"cif", "structure"} & set(names):
+        raise UserError(
+            f"{path} has no column 'cif' or 'structure' with the text of one; it has: "
+            f"{one_line(', '.join(names))}"
+        )
+    number = 1
+    for number, cells in enumerate(rows, 2):
+        row = {name: cell for name, cell in zip(names, cells, strict=False) if name and cell}
+        record = _record_of_row(row, f"row {number}")
+        wrong = wrong_width(cells, len(names))
+        yield replace(record, structure=wrong) if wrong else record
+    if number == 1:
+        raise UserError(f"{path} has a header line and no crystals")
 
 
 def decode_line(line: JsonLine) -> Record:
@@ -153,7 +138,7 @@ def decode_line(line: JsonLine) -> Record:
     """
     try:
         row = json.loads(line.text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise BadCrystal(f"line {line.number} is not valid JSON") from None
     if not isinstance(row, dict):
         raise BadCrystal(f"line {line.number} is no JSON object")
@@ -167,14 +152,13 @@ def read_json(path: Path) -> list[Record]:
         UserError: the file cannot be read, or holds something else.
     """
     try:
-        with _opened(path) as file:
+        with opened(path) as file:
             content = json.load(file)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise UserError(f"{path} is not valid JSON (JSON lines end in .jsonl)") from None
     rows: list[Any]
     if isinstance(content, dict) and {"index", "columns", "data"} <= content.keys():
-        rows = [dict(zip(content["columns"], row, strict=False)) for row in content["data"]]
-        names = [str(index) for index in content["index"]]
+        rows, names = _split_table(content)
     elif isinstance(content, dict) and "lattice" in content:
         rows, names = [content], [path.name.removesuffix(".gz").removesuffix(".json")]
     elif isinstance(content, dict):
@@ -188,6 +172,15 @@ def read_json(path: Path) -> list[Record]:
     return [_record_of_row(row, name) for row, name in zip(rows, names, strict=True)]
 
 
+def _split_table(content: Mapping[str, Any]) -> tuple[list[Any], list[str]]:
+    """Rows and names of a table as pandas writes it with ``orient="split"``; none if it is not."""
+    index, columns, data = (content[key] for key in ("index", "columns", "data"))
+    whole = all(isinstance(part, list) for part in (index, columns, data))
+    if not whole or any(not isinstance(row, list) or len(row) != len(columns) for row in data):
+        return [], ["damaged"]
+    return [dict(zip(map(str, columns), row, strict=True)) for row in data], list(map(str, index))
+
+
 def _record_of_row(row: Mapping[str, Any], name: str) -> Record:
     """A record of a JSON object: a structure, or a row that has one under some key.
 
@@ -197,7 +190,9 @@ def _record_of_row(row: Mapping[str, Any], name: str) -> Record:
         return Record(name, row)
     identifier = next((str(row[key]) for key in _ID_KEYS if row.get(key) is not None), name)
     content = row.get("structure", row.get("cif", row.get("atoms")))
-    if not isinstance(content, str | dict):
+    if isinstance(content, str):
+        content = _structure_of_text(content)
+    elif not isinstance(content, dict):
         content = None
     targets = row.get("targets")
     if not isinstance(targets, Mapping):
@@ -209,3 +204,24 @@ def _record_of_row(row: Mapping[str, Any], name: str) -> Record:
         }
     split = row.get("split")
     return Record(identifier, content, targets, split if isinstance(split, str) else None)
+
+
+def _structure_of_text(text: str) -> str | Mapping[str, Any] | BadCrystal:
+    """The text of a CIF, or a pymatgen dictionary as JSON; else a reason that says what it is."""
+    stripped = text.strip()
+    if stripped.startswith("{"):
+        try:
+            return dict(json.loads(stripped))
+        except (ValueError, TypeError, RecursionError):
+            return BadCrystal(
+                "the structure is not valid JSON (Python's own way of writing it is "
+                "none: use json.dumps)"
+            )
+    if "\n" not in stripped and is_structure_file(Path(stripped)):
+        return BadCrystal(
+            f"{one_line(stripped)[:40]!r} is the name of a file, where its text should be: put the "
+            "files in a folder with id_prop.csv"
+        )
+    if stripped and not _CIF_WORDS.search(stripped):
+        return BadCrystal("the text is no CIF (a POSCAR goes to a file of its own)")
+    return text

@@ -144,6 +144,8 @@ def _structures_at(path: Path) -> Source:
 
 def _structure_of(record: Record) -> Structure:
     content = record.structure
+    if isinstance(content, BadCrystal):
+        raise content
     if isinstance(content, Path):
         return read_structure(content)
     if isinstance(content, str):

@@ -21,7 +21,7 @@ from data_prep.errors import UserError
 from gatgnn_jax.batches.devices import data_mesh, replicate
 from gatgnn_jax.batches.feeds import Streaming, make_feed
 from gatgnn_jax.models.base import ModelState
-from gatgnn_jax.objective import Sums, metrics, selection_score
+from gatgnn_jax.objective import Sums, metrics, network_targets, selection_score
 from gatgnn_jax.prediction.engines import DatasetPredictor
 from gatgnn_jax.runs.config import RunConfig
 from gatgnn_jax.runs.directory import RunDirectory
@@ -73,7 +73,7 @@ class Trainer:
         devices: Sequence[jax.Device] | None = None,
         streaming: Streaming = "auto",
     ):
-        """`target` [C, T] is transformed; `subsets` are crystal numbers of train, val and test."""
+        """`target` [C, T] is transformed; `subsets` are crystal numbers of train, val, any test."""
         self.config = config
         self.subsets = subsets
         self.target = target
@@ -82,7 +82,12 @@ class Trainer:
 
         self.mesh = data_mesh(devices)
         self.feed = make_feed(
-            dataset, target, subsets, config.train.batch_size, self.mesh, streaming
+            dataset,
+            network_targets(target, config.properties),
+            subsets,
+            config.train.batch_size,
+            self.mesh,
+            streaming,
         )
         parts, steps, _ = self.feed.plan.deal(subsets["train"]).shape
         optimizer = make_optimizer(config.train, parts * steps)
