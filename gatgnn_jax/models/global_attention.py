@@ -25,7 +25,7 @@ class Atoms:
     """The atoms of a batch, for layers that work on whole crystals.
 
     `crystal` [A] int32 names each atom's graph among `num_crystals` (the last one is padding),
-    `index` [A] is a number that random draws hang on, `cluster` [A] the atom's group among
+    `index` [A] is a number that random draws depend on, `cluster` [A] the atom's group among
     `num_clusters`, `composition` [G, 103] the atomic fractions of each crystal's elements.
     """
 
@@ -97,7 +97,7 @@ class ClusterAttention(nnx.Module):
     def _draw(key: jax.Array, atoms: Atoms, size: jax.Array) -> jax.Array:
         """A cluster [A] for each atom, uniform among the other non-empty ones of its crystal.
 
-        The draw hangs on the key and the atom's index alone, so that it is the same in any batch.
+        The draw depends on the key and the atom's index alone, so that it is the same in any batch.
         """
         keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(atoms.index)
         scores = jax.vmap(lambda k: jax.random.uniform(k, (atoms.num_clusters,)))(keys)
