@@ -14,8 +14,12 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+import jraph
 from flax import nnx
 
+from data_prep.clusters import N_CLUSTER
+from data_prep.elements import COMPOSITION_SIZE
+from gatgnn_jax.config import ModelConfig
 from gatgnn_jax.models.base import linear
 from gatgnn_jax.models.ops import softplus
 
@@ -35,6 +39,27 @@ class Atoms:
     composition: jax.Array
     num_crystals: int
     num_clusters: int
+
+    @classmethod
+    def of(cls, graph: jraph.GraphsTuple, train: bool) -> "Atoms":
+        """The atoms of a batch; random draws hang on an atom's place in the dataset in training,
+        in its crystal otherwise."""
+        num_crystals = graph.n_node.shape[0]
+        crystal = graph.globals["atom_graph"]
+        element = graph.nodes["atomic_number"][graph.globals["atom_node"]]
+        # Element Z at Z - 1; padding (Z = 0) lands in the padding graph and is never read.
+        slot = crystal * COMPOSITION_SIZE + jnp.maximum(element, 1) - 1
+        count = jax.ops.segment_sum(
+            jnp.ones(slot.shape[0]), slot, num_crystals * COMPOSITION_SIZE
+        ).reshape(num_crystals, COMPOSITION_SIZE)
+        return cls(
+            crystal=crystal,
+            index=graph.globals["atom_number" if train else "atom_index"],
+            cluster=graph.globals["cluster"],
+            composition=count / jnp.maximum(count.sum(1, keepdims=True), 1),
+            num_crystals=num_crystals,
+            num_clusters=N_CLUSTER,
+        )
 
     def sum(self, values: jax.Array) -> jax.Array:
         """[A, …] → sum over each crystal [G, …]."""
@@ -129,3 +154,29 @@ class LearnableClusterAttention(nnx.Module):
 
 def _two_layers(module: ClusterAttention | LearnableClusterAttention, x: jax.Array) -> jax.Array:
     return module.out(nnx.leaky_relu(module.hidden(x), 0.45))[:, 0]
+
+
+GlobalAttentionModule = CompositionAttention | ClusterAttention | LearnableClusterAttention
+
+
+def new_global_attention(config: ModelConfig, rngs: nnx.Rngs) -> GlobalAttentionModule | None:
+    """The global attention that the settings name; None for `none`."""
+    match config.global_attention:
+        case "composition":
+            return CompositionAttention(config.neurons, COMPOSITION_SIZE, rngs=rngs)
+        case "cluster-fixed" | "cluster-random":
+            is_random = config.global_attention == "cluster-random"
+            return ClusterAttention(config.neurons, random=is_random, rngs=rngs)
+        case "cluster-learnable":
+            return LearnableClusterAttention(config.neurons, N_CLUSTER, rngs=rngs)
+        case "none":
+            return None
+
+
+def atom_weights(
+    attention: GlobalAttentionModule | None, x: jax.Array, atoms: Atoms, key: jax.Array | None
+) -> jax.Array:
+    """Atom features [A, F] → weights [A] that sum to 1 over a crystal; 1 each without attention."""
+    if attention is None:
+        return jnp.ones(x.shape[0])
+    return atoms.softmax(attention(x, atoms, key))
