@@ -37,4 +37,4 @@ def test_energies_that_differ_little_far_from_zero_stay_apart():
     assert target.dtype == np.float32
     steps = 1 / np.std(np.arange(12))  # in units of the spread
     np.testing.assert_allclose(np.diff(target[:, 0]), steps, rtol=1e-6)
-    np.testing.assert_allclose(predicted_values(target, own), energies, rtol=0, atol=1e-8)
+    np.testing.assert_allclose(predicted_values(target[:, None], own), energies, rtol=0, atol=1e-8)
