@@ -6,10 +6,6 @@ from typing import Any, Literal, TypeVar, get_args
 
 from data_prep.config import GRAPH_PRESETS, GraphConfig
 
-GlobalAttention = Literal[
-    "composition", "cluster-fixed", "cluster-random", "cluster-learnable", "none"
-]
-ModelName = Literal["gatgnn", "gat", "gated-gatgnn", "cgcnn", "megnet"]
 ScheduleName = Literal["piecewise", "one-cycle", "cosine"]
 PresetName = Literal["best", "paper-cgcnn", "paper-megnet", "official", "gated", "cgcnn", "megnet"]
 Config = TypeVar("Config")
@@ -35,19 +31,13 @@ def as_option(name: str, value: Any) -> str:
     return " ".join([f"--{words}", *map(str, values)])
 
 
-_ATTENTION_ONLY: dict[str, Any] = {
+ATTENTION_ONLY: dict[str, Any] = {
     "global_attention": "none",
     "heads": 1,
     "residual": False,
     "concat_composition": False,
 }
-FIXED_SETTINGS: dict[str, dict[str, Any]] = {
-    "gat": {"residual": False},
-    "gated-gatgnn": {"residual": False, "concat_composition": False},
-    "cgcnn": _ATTENTION_ONLY,
-    "megnet": _ATTENTION_ONLY | {"hidden_layers": 2, "hidden_neurons": 0},
-}
-"""What cannot be chosen in a model, and what stands there instead."""
+"""What networks without attention have in the place of its settings."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +46,11 @@ class ModelConfig:
 
     Attributes:
         model: AGAT layers (gatgnn), the original GAT layers without bond features (gat), gated
-            attention with updated bonds (gated-gatgnn), or another network: CGCNN (cgcnn), MEGNet
-            (megnet).
+            attention with updated bonds (gated-gatgnn), another network: CGCNN (cgcnn), MEGNet
+            (megnet); or a layer of your own, as FILE.py:CLASS or PACKAGE.MODULE:CLASS.
         global_attention: how the atoms' weights are found: GI M-1 composition, M-2 cluster-fixed,
-            M-3 cluster-random, M-4 cluster-learnable, or none (every atom counts 1).
+            M-3 cluster-random, M-4 cluster-learnable, none (every atom counts 1), or one of your
+            own, as FILE.py:CLASS.
         num_layers: attention layers (the paper: 5 on CGCNN graphs, 7 on MEGNET graphs),
             convolutions (cgcnn) or blocks (megnet).
         neurons: features of an atom in every layer.
@@ -69,13 +60,15 @@ class ModelConfig:
         hidden_neurons: features of each of them; 0: as many as the crystal vector has (megnet: as
             many as an atom, then half of it).
         concat_composition: put an embedding of the composition beside the crystal vector.
+        layer_options: further parameters of a layer's constructor, as width=3.
+        attention_options: the same of a global attention's.
 
     Raises:
-        ValueError: a setting outside its range, or one that the model does not have.
+        ValueError: a setting outside its range.
     """
 
-    model: ModelName = "gatgnn"
-    global_attention: GlobalAttention = "composition"
+    model: str = "gatgnn"
+    global_attention: str = "composition"
     num_layers: int = 5
     neurons: int = 64
     heads: int = 4
@@ -83,33 +76,23 @@ class ModelConfig:
     hidden_layers: int = 2
     hidden_neurons: int = 0
     concat_composition: bool = False
+    layer_options: tuple[str, ...] = ()
+    attention_options: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _check_choice(self.model, "model", ModelName)
-        _check_choice(self.global_attention, "global_attention", GlobalAttention)
         for name in ("num_layers", "neurons", "heads"):
             _check_at_least(self, name, 1)
         for name in ("hidden_layers", "hidden_neurons"):
             _check_at_least(self, name, 0)
-        for name, value in FIXED_SETTINGS.get(self.model, {}).items():
-            if getattr(self, name) != value:
-                option = "--" + name.replace("_", "-")
-                raise ValueError(
-                    f"{self.model} has no {option} to choose: leave it out ({name} is {value} here)"
-                )
-        if self.model == "gated-gatgnn" and self.neurons % self.heads:
-            raise ValueError(
-                f"heads is {self.heads}: {self.model} divides its {self.neurons} neurons among them"
-            )
 
 
 PUBLISHED_SIZES: dict[str, ModelConfig] = {
     "gatgnn": ModelConfig(),
     "gated-gatgnn": ModelConfig("gated-gatgnn", num_layers=3, hidden_layers=1, hidden_neurons=128),
     "cgcnn": ModelConfig(
-        "cgcnn", num_layers=3, hidden_layers=1, hidden_neurons=128, **FIXED_SETTINGS["cgcnn"]
+        "cgcnn", num_layers=3, hidden_layers=1, hidden_neurons=128, **ATTENTION_ONLY
     ),
-    "megnet": ModelConfig("megnet", num_layers=3, neurons=32, **FIXED_SETTINGS["megnet"]),
+    "megnet": ModelConfig("megnet", num_layers=3, neurons=32, **ATTENTION_ONLY),
 }
 """GATGNN's for CGCNN graphs, the defaults of CGCNN's program, and those of MEGNet's Figure 2; the
 gated network is this program's own."""

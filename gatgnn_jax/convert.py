@@ -23,7 +23,7 @@ from rich.console import Console
 from data_prep.errors import UserError
 from data_prep.properties import Property, canonical_name, resolve_property
 from gatgnn_jax.cli import run_command, use_device
-from gatgnn_jax.config import PRESETS, GlobalAttention, ModelConfig
+from gatgnn_jax.config import PRESETS, ModelConfig
 from gatgnn_jax.published.cgcnn import MARK, from_cgcnn
 from gatgnn_jax.published.gatgnn import Imported, from_torch, to_torch
 from gatgnn_jax.runs.config import DataInfo, RunConfig
@@ -65,7 +65,7 @@ class ConvertOptions:
     property: str | None = None
     """What the checkpoint predicts, as bulk_modulus; gives predictions their unit."""
     global_attention: Annotated[
-        GlobalAttention | None,
+        str | None,
         tyro.conf.arg(metavar="{composition,cluster-fixed,cluster-random,none}"),
     ] = None
     """Which global attention the checkpoint was trained with; its tensors do not show it (CGCNN
@@ -118,7 +118,7 @@ def import_checkpoint(options: ConvertOptions, console: Console) -> None:
     )
 
 
-def import_weights(checkpoint: Checkpoint, attention: GlobalAttention | None) -> Imported:
+def import_weights(checkpoint: Checkpoint, attention: str | None) -> Imported:
     """Settings and weights of a checkpoint of either program.
 
     Raises:

@@ -17,13 +17,13 @@ from data_prep.dataset import GraphDataset, pack
 from data_prep.graph import build_graph
 from gatgnn_jax.batches.arrays import BatchShape, CrystalArrays, crystal_arrays
 from gatgnn_jax.batches.gathering import gather_batch
-from gatgnn_jax.config import PUBLISHED_SIZES, GlobalAttention, ModelConfig, ModelName
+from gatgnn_jax.config import PUBLISHED_SIZES, ModelConfig
 from gatgnn_jax.models.base import Network, Output
 from gatgnn_jax.models.gatgnn import GATGNN
 from gatgnn_jax.models.layers import AGATLayer
 from gatgnn_jax.models.networks import new_network
 
-GLOBAL_ATTENTIONS: tuple[GlobalAttention, ...] = (
+GLOBAL_ATTENTIONS: tuple[str, ...] = (
     "composition",
     "cluster-fixed",
     "cluster-random",
@@ -57,7 +57,7 @@ def batch_of(
 
 
 def small_model(
-    config: GraphConfig, global_attention: GlobalAttention = "composition", **settings: Any
+    config: GraphConfig, global_attention: str = "composition", **settings: Any
 ) -> GATGNN:
     """Two layers of eight neurons, with running statistics that are not those of a new model."""
     settings = {"num_layers": 2, "neurons": 8, "heads": 2} | settings
@@ -73,7 +73,7 @@ def small_model(
     return model
 
 
-def small_network(name: ModelName, config: GraphConfig, **settings: Any) -> Network:
+def small_network(name: str, config: GraphConfig, **settings: Any) -> Network:
     """Two layers of eight neurons of any network, where no bias is 0 and no statistic that of a
     new model."""
     settings = {"num_layers": 2, "neurons": 8} | settings

@@ -1,12 +1,18 @@
 """What every network is: how it is called, what it gives, and what training changes of it."""
 
-from typing import NamedTuple, Protocol
+import ast
+import inspect
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jraph
 from flax import nnx
 
 from gatgnn_jax.models.ops import glorot_uniform
+
+_NO_OPTIONS = ("neurons", "heads", "rngs")
+"""What every layer and every global attention is given."""
 
 
 class Output(NamedTuple):
@@ -63,6 +69,30 @@ def linear(in_features: int, out_features: int, rngs: nnx.Rngs) -> nnx.Linear:
         kernel_init=lambda key, shape, dtype, out_sharding=None: glorot_uniform(key, shape),
         rngs=rngs,
     )
+
+
+def constructor_options(part: type[Any], given: Sequence[str]) -> dict[str, Any]:
+    """Options of a part as its constructor takes them, from texts such as `width=3`.
+
+    Values are Python literals, or else words.
+
+    Raises:
+        ValueError: the constructor has no such parameter, or a text is no option.
+    """
+    own = [name for name in inspect.signature(part).parameters if name not in _NO_OPTIONS]
+    options = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or name not in own:
+            raise ValueError(
+                f"{text!r} is no option of {part.__name__}: give NAME=VALUE, "
+                f"with a name among {', '.join(own) or 'none, as it has no options'}"
+            )
+        try:
+            options[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            options[name] = value
+    return options
 
 
 def parameter_count(network: Network) -> int:

@@ -103,6 +103,10 @@ class GatedGATGNN(nnx.Module):
         self.gaussian_step = graph.gaussian_step
 
         neurons, last = config.neurons, config.num_layers - 1
+        if neurons % config.heads:
+            raise ValueError(
+                f"heads is {config.heads}: {config.model} divides its {neurons} neurons among them"
+            )
         self.embed_atom = linear(element_features().shape[1], neurons, rngs)
         self.embed_bond = linear(len(self.gaussian_centers), neurons, rngs)
         self.layers = nnx.List(
@@ -147,6 +151,6 @@ class GatedGATGNN(nnx.Module):
         crystal_vector = jnp.concatenate([mean, atoms.sum(weight[:, None] * x)], -1)
 
         y = softplus(crystal_vector)
-        for layer in self.hidden:
-            y = softplus(layer(y))
+        for hidden in self.hidden:
+            y = softplus(hidden(y))
         return Output(self.out(y), weight, crystal_vector, tuple(edge_attention))

@@ -1,6 +1,7 @@
 """GATGNN (Louis et al. 2020): embed → attention layers → global attention → readout."""
 
 from itertools import pairwise
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,12 +12,10 @@ from data_prep.config import GraphConfig
 from data_prep.elements import COMPOSITION_SIZE, element_features
 from gatgnn_jax.batches.layout import Neighborhoods
 from gatgnn_jax.config import ModelConfig
-from gatgnn_jax.models.base import Output, linear
+from gatgnn_jax.models.base import Output, constructor_options, linear
 from gatgnn_jax.models.global_attention import Atoms, atom_weights, new_global_attention
-from gatgnn_jax.models.layers import AGATLayer, GATLayer
+from gatgnn_jax.models.layers import LAYERS
 from gatgnn_jax.models.ops import gaussian_expansion, softplus
-
-LAYERS = {"gatgnn": AGATLayer, "gat": GATLayer}
 
 
 class GATGNN(nnx.Module):
@@ -31,14 +30,11 @@ class GATGNN(nnx.Module):
         self.gaussian_step = graph.gaussian_step
 
         self.embed_atom = linear(element_features().shape[1], neurons, rngs)
-        if config.model != "gat":
+        layer, options = _layer_and_options(config)
+        if getattr(layer, "reads_bonds", True):
             self.embed_bond = linear(len(self.gaussian_centers), neurons, rngs)
-        options = {"residual": True} if config.residual else {}
         self.layers = nnx.List(
-            [
-                LAYERS[config.model](neurons, config.heads, **options, rngs=rngs)
-                for _ in range(config.num_layers)
-            ]
+            [layer(neurons, config.heads, **options, rngs=rngs) for _ in range(config.num_layers)]
         )
         self.global_attention = new_global_attention(config, rngs)
         if config.concat_composition:
@@ -94,3 +90,15 @@ class GATGNN(nnx.Module):
         for layer in self.hidden:
             y = softplus(layer(y))
         return Output(self.out(y), weight, crystal_vector, tuple(edge_attention))
+
+
+def _layer_and_options(config: ModelConfig) -> tuple[type[Any], dict[str, Any]]:
+    """The class of the layers, and what its constructor is given beside its sizes."""
+    layer = LAYERS[config.model]
+    options = constructor_options(layer, config.layer_options)
+    if config.residual:
+        try:
+            options |= constructor_options(layer, ["residual=True"])
+        except ValueError:
+            raise ValueError(f"{config.model} has no --residual to choose: leave it out") from None
+    return layer, options

@@ -10,7 +10,9 @@ makes them weights that sum to 1 (`softmax_over_crystals`). The five choices:
 - `none`: every atom counts 1 (plain AGAT).
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +22,7 @@ from flax import nnx
 from data_prep.clusters import N_CLUSTER
 from data_prep.elements import COMPOSITION_SIZE
 from gatgnn_jax.config import ModelConfig
-from gatgnn_jax.models.base import linear
+from gatgnn_jax.models.base import constructor_options, linear
 from gatgnn_jax.models.ops import softplus
 
 
@@ -75,8 +77,8 @@ class Atoms:
 class CompositionAttention(nnx.Module):
     """GI M-1: `Linear(32→1)(softplus(Linear(F+103→32)([x ‖ composition])))` (Figure 2)."""
 
-    def __init__(self, neurons: int, num_elements: int, *, rngs: nnx.Rngs):
-        self.hidden = linear(neurons + num_elements, 32, rngs)
+    def __init__(self, neurons: int, *, rngs: nnx.Rngs):
+        self.hidden = linear(neurons + COMPOSITION_SIZE, 32, rngs)
         self.out = linear(32, 1, rngs)
 
     def __call__(self, x: jax.Array, atoms: Atoms, key: jax.Array | None) -> jax.Array:
@@ -140,8 +142,8 @@ class LearnableClusterAttention(nnx.Module):
     names no activation for the first layer; without one the first two layers would be one.
     """
 
-    def __init__(self, neurons: int, num_clusters: int, *, rngs: nnx.Rngs):
-        self.place = linear(2 * neurons + num_clusters, neurons, rngs)
+    def __init__(self, neurons: int, *, rngs: nnx.Rngs):
+        self.place = linear(2 * neurons + N_CLUSTER, neurons, rngs)
         self.hidden = linear(neurons, neurons, rngs)
         self.out = linear(neurons, 1, rngs)
 
@@ -156,25 +158,74 @@ def _two_layers(module: ClusterAttention | LearnableClusterAttention, x: jax.Arr
     return module.out(nnx.leaky_relu(module.hidden(x), 0.45))[:, 0]
 
 
-GlobalAttentionModule = CompositionAttention | ClusterAttention | LearnableClusterAttention
+@dataclass(frozen=True)
+class GlobalAttention:
+    """A global attention that can be chosen by name.
+
+    Attributes:
+        module: its class, made as `module(neurons, rngs=rngs)` and called as those here are; None
+            for no global attention.
+        label: what pages call it.
+        published: whether the published program has it.
+        clusters: whether it needs the atoms' clusters.
+        options: of its constructor, that belong to the name.
+    """
+
+    module: type[Any] | None
+    label: str
+    published: bool = False
+    clusters: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
-def new_global_attention(config: ModelConfig, rngs: nnx.Rngs) -> GlobalAttentionModule | None:
-    """The global attention that the settings name; None for `none`."""
-    match config.global_attention:
-        case "composition":
-            return CompositionAttention(config.neurons, COMPOSITION_SIZE, rngs=rngs)
-        case "cluster-fixed" | "cluster-random":
-            is_random = config.global_attention == "cluster-random"
-            return ClusterAttention(config.neurons, random=is_random, rngs=rngs)
-        case "cluster-learnable":
-            return LearnableClusterAttention(config.neurons, N_CLUSTER, rngs=rngs)
-        case "none":
-            return None
+GLOBAL_ATTENTIONS: dict[str, GlobalAttention] = {
+    "composition": GlobalAttention(CompositionAttention, "GI M-1", published=True),
+    "cluster-fixed": GlobalAttention(
+        ClusterAttention, "GI M-2", published=True, clusters=True, options={"random": False}
+    ),
+    "cluster-random": GlobalAttention(
+        ClusterAttention, "GI M-3", published=True, clusters=True, options={"random": True}
+    ),
+    "cluster-learnable": GlobalAttention(LearnableClusterAttention, "GI M-4", clusters=True),
+    "none": GlobalAttention(None, "no global attention: all atoms count alike", published=True),
+}
+"""By the name that `--global-attention` takes; the labels are the paper's (Table 1)."""
+
+
+def register_global_attention(
+    name: str, module: type[Any], *, label: str = "", clusters: bool = False
+) -> None:
+    """Let `--global-attention name`, or `fit(global_attention=name)`, use this class.
+
+    Args:
+        name: what it is called.
+        module: as described in `GlobalAttention`.
+        label: what pages call it; by default as its class.
+        clusters: whether it needs the atoms' clusters (`Atoms.cluster`).
+    """
+    GLOBAL_ATTENTIONS[name] = GlobalAttention(module, label or module.__name__, clusters=clusters)
+
+
+def new_global_attention(config: ModelConfig, rngs: nnx.Rngs) -> nnx.Module | None:
+    """The global attention that the settings name; None for `none`.
+
+    Raises:
+        ValueError: there is none of that name, or it has no such option.
+    """
+    if config.global_attention not in GLOBAL_ATTENTIONS:
+        raise ValueError(
+            f"global_attention is '{config.global_attention}': choose one of "
+            f"{', '.join(GLOBAL_ATTENTIONS)}, or name a class as FILE.py:CLASS"
+        )
+    chosen = GLOBAL_ATTENTIONS[config.global_attention]
+    if chosen.module is None:
+        return None
+    options = constructor_options(chosen.module, config.attention_options)
+    return chosen.module(config.neurons, rngs=rngs, **chosen.options, **options)
 
 
 def atom_weights(
-    attention: GlobalAttentionModule | None, x: jax.Array, atoms: Atoms, key: jax.Array | None
+    attention: nnx.Module | None, x: jax.Array, atoms: Atoms, key: jax.Array | None
 ) -> jax.Array:
     """Atom features [A, F] → weights [A] that sum to 1 over a crystal; 1 each without attention."""
     if attention is None:

@@ -1,4 +1,9 @@
-"""Graph attention layers: the augmented one of the paper (AGAT) and the original (GAT)."""
+"""Graph attention layers: the augmented one of the paper (AGAT) and the original (GAT).
+
+`LAYERS` has them by name, and `register_layer` adds others. A layer is made as
+`layer(neurons, heads, rngs=rngs)`, further parameters of its constructor being its options, and is
+called as those here are.
+"""
 
 from typing import Any
 
@@ -101,6 +106,8 @@ class GATLayer(nnx.Module):
     original layer has its elu; five sigmoids in a row learn nothing from the bundled crystals.
     """
 
+    reads_bonds = False
+
     def __init__(self, neurons: int, heads: int, *, rngs: nnx.Rngs):
         self.heads = heads
         self.kernel = nnx.Param(glorot_uniform(rngs.params(), (neurons, heads * neurons)))
@@ -135,3 +142,12 @@ class GATLayer(nnx.Module):
         message = neighborhoods.sum(attention[..., None] * neighborhoods.to_senders(projected))
         message += (own / total)[..., None] * projected
         return jax.nn.elu(message.mean(axis=-2) + self.bias[...]), attention
+
+
+LAYERS: dict[str, type[Any]] = {"gatgnn": AGATLayer, "gat": GATLayer}
+"""The layers that GATGNN can have, by the name that `--model` takes."""
+
+
+def register_layer(name: str, layer: type[Any]) -> None:
+    """Let `--model name`, or `fit(model=name)`, train GATGNN with layers of this class."""
+    LAYERS[name] = layer

@@ -1,25 +1,60 @@
 """From settings to a network: the one place where a model's name becomes a module."""
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
 from flax import nnx
 
 from data_prep.config import GraphConfig
-from gatgnn_jax.config import ModelConfig
+from gatgnn_jax.config import ATTENTION_ONLY, ModelConfig
 from gatgnn_jax.models.base import Network
 from gatgnn_jax.models.cgcnn import CGCNN
 from gatgnn_jax.models.gated import GatedGATGNN
 from gatgnn_jax.models.gatgnn import GATGNN
+from gatgnn_jax.models.layers import LAYERS
 from gatgnn_jax.models.megnet import MEGNet
 
-NETWORKS = {
-    "gatgnn": GATGNN,
-    "gat": GATGNN,
-    "gated-gatgnn": GatedGATGNN,
-    "cgcnn": CGCNN,
-    "megnet": MEGNet,
-}
 
-ATTENTIVE = ("gatgnn", "gat", "gated-gatgnn")
-"""Those whose layers attend to neighbours, so that there is something to explain."""
+@dataclass(frozen=True)
+class Kind:
+    """A network that can be chosen by name.
+
+    Attributes:
+        network: its class.
+        fixed: settings that cannot be chosen in it, and what stands there instead.
+        attentive: whether its layers attend to neighbours, so that there is something to explain.
+    """
+
+    network: Callable[..., Network]
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    attentive: bool = False
+
+
+NETWORKS: dict[str, Kind] = {
+    "gated-gatgnn": Kind(
+        GatedGATGNN, {"residual": False, "concat_composition": False}, attentive=True
+    ),
+    "cgcnn": Kind(CGCNN, ATTENTION_ONLY),
+    "megnet": Kind(MEGNet, ATTENTION_ONLY | {"hidden_layers": 2, "hidden_neurons": 0}),
+}
+"""Beside GATGNN, which goes by the names of its layers (`layers.LAYERS`)."""
+
+
+def kind_of(name: str) -> Kind:
+    """The network of a name.
+
+    Raises:
+        ValueError: there is none; the message lists those there are.
+    """
+    if name in LAYERS:
+        return Kind(GATGNN, attentive=True)
+    if name in NETWORKS:
+        return NETWORKS[name]
+    raise ValueError(
+        f"model is '{name}': choose one of {', '.join([*LAYERS, *NETWORKS])}, or name a layer as "
+        "FILE.py:CLASS"
+    )
 
 
 def new_network(
@@ -28,5 +63,17 @@ def new_network(
     """The network with its initial weights, for graphs of those settings.
 
     `num_outputs` counts one for a regression and one for each class of a classification.
+
+    Raises:
+        ValueError: there is no such network, or it does not have what the settings ask for.
     """
-    return NETWORKS[config.model](config, graph, num_outputs, rngs=rngs)
+    kind = kind_of(config.model)
+    for name, value in kind.fixed.items():
+        if getattr(config, name) != value:
+            option = "--" + name.replace("_", "-")
+            raise ValueError(
+                f"{config.model} has no {option} to choose: leave it out ({name} is {value} here)"
+            )
+    if kind.network is not GATGNN and config.layer_options:
+        raise ValueError(f"{config.model} has no --layer-options to choose: leave them out")
+    return kind.network(config, graph, num_outputs, rngs=rngs)

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.colors import to_hex
 
 from data_prep.errors import Skipped
-from gatgnn_jax.config import GlobalAttention
+from gatgnn_jax.models.global_attention import GLOBAL_ATTENTIONS
 from gatgnn_jax.pages.assemble import assemble, crystal_data
 from gatgnn_jax.prediction.columns import in_own_unit
 from gatgnn_jax.prediction.explanation import Explanation
@@ -19,21 +19,12 @@ COLOR_MAP = "viridis"
 
 SCRIPTS = ("tables.js", "geometry.js", "crystal.js", "explain.js")
 
-METHODS: dict[GlobalAttention, str] = {
-    "composition": "GI M-1",
-    "cluster-fixed": "GI M-2",
-    "cluster-random": "GI M-3",
-    "cluster-learnable": "GI M-4",
-    "none": "no global attention: all atoms count alike",
-}
-"""The paper's names of the global attentions (Table 1)."""
-
 
 class View(NamedTuple):
     """One model's explanation of a crystal."""
 
     run: str
-    global_attention: GlobalAttention
+    global_attention: str
     explanation: Explanation
 
 
@@ -76,14 +67,19 @@ def _crystal(crystal: ExplainedCrystal) -> dict[str, Any]:
         "views": [
             {
                 "run": view.run,
-                "method": METHODS[view.global_attention] + _of_members(view.explanation),
-                "label": METHODS[view.global_attention].partition(":")[0] if is_new else view.run,
+                "method": _method(view) + _of_members(view.explanation),
+                "label": _method(view).partition(":")[0] if is_new else view.run,
                 "predictions": _predictions(view.explanation.prediction),
                 **_attention(view.explanation),
             }
             for view in crystal.views
         ],
     }
+
+
+def _method(view: View) -> str:
+    """What the paper, or its author, calls the global attention."""
+    return GLOBAL_ATTENTIONS[view.global_attention].label
 
 
 def _of_members(explanation: Explanation) -> str:

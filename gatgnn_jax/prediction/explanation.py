@@ -24,7 +24,7 @@ from gatgnn_jax.batches.arrays import BatchShape, CrystalArrays, crystal_arrays,
 from gatgnn_jax.batches.gathering import gather_batch
 from gatgnn_jax.models.base import ModelState, Output
 from gatgnn_jax.models.ensemble import call_members
-from gatgnn_jax.models.networks import ATTENTIVE
+from gatgnn_jax.models.networks import kind_of
 from gatgnn_jax.objective import member_spread, predicted_values
 from gatgnn_jax.prediction.engines import EVALUATION_SEED
 from gatgnn_jax.prediction.result import Predictions, element_warning
@@ -108,10 +108,10 @@ def explain(
         UserError: the model has no attention.
         BadCrystal: a crystal the model cannot take.
     """
-    if config.model.model not in ATTENTIVE:
+    if not kind_of(config.model.model).attentive:
         raise UserError(
             f"a {config.model.model} model has no attention to explain: "
-            f"train one with --model {' or '.join(ATTENTIVE)}"
+            "train one with --model gatgnn or gated-gatgnn"
         )
     settings = replace(config.graph, reduce=False)
     graph = build_graph(structure, settings)

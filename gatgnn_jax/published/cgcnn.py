@@ -15,7 +15,7 @@ import numpy as np
 from data_prep.config import GraphConfig
 from data_prep.elements import FEATURE_SIZE
 from data_prep.errors import UserError
-from gatgnn_jax.config import FIXED_SETTINGS, ModelConfig
+from gatgnn_jax.config import ATTENTION_ONLY, ModelConfig
 from gatgnn_jax.published.gatgnn import CLASSES, Imported, Path, network_state
 
 MARK = "convs.0.fc_full.weight"
@@ -112,6 +112,6 @@ def _sizes(state: Mapping[str, np.ndarray]) -> tuple[ModelConfig, int, int]:
         neurons=neurons,
         hidden_layers=1 + len(more_hidden),
         hidden_neurons=hidden_neurons,
-        **FIXED_SETTINGS["cgcnn"],
+        **ATTENTION_ONLY,
     )
     return model, bond_features, num_outputs

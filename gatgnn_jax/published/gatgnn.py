@@ -19,7 +19,7 @@ from data_prep.clusters import N_CLUSTER
 from data_prep.config import GRAPH_PRESETS, GraphConfig
 from data_prep.elements import COMPOSITION_SIZE, FEATURE_SIZE
 from data_prep.errors import UserError
-from gatgnn_jax.config import GlobalAttention, ModelConfig
+from gatgnn_jax.config import ModelConfig
 from gatgnn_jax.models.base import ModelState
 from gatgnn_jax.models.networks import new_network
 from gatgnn_jax.runs.config import RunConfig
@@ -61,7 +61,7 @@ class Imported:
     unused: dict[str, np.ndarray]
 
 
-def from_torch(state: Mapping[str, np.ndarray], global_attention: GlobalAttention) -> Imported:
+def from_torch(state: Mapping[str, np.ndarray], global_attention: str) -> Imported:
     """Settings and weights from a state dict.
 
     Args:
@@ -174,9 +174,7 @@ def layout(model: ModelConfig, edge_features: int, num_outputs: int) -> dict[str
     return tensors
 
 
-def _sizes(
-    state: Mapping[str, np.ndarray], global_attention: GlobalAttention
-) -> tuple[ModelConfig, int, int]:
+def _sizes(state: Mapping[str, np.ndarray], global_attention: str) -> tuple[ModelConfig, int, int]:
     """The network, the Gaussians of a distance and the outputs, off the tensors' shapes."""
     layers = {m[1] for name in state if (m := re.match(r"node_att\.(\d+)\.", name))}
     try:
