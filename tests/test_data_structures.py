@@ -15,12 +15,10 @@ from data_prep.checks import check_structure
 from data_prep.errors import BadCrystal
 from data_prep.reading.cif import structure_from_cif
 from data_prep.reading.dictionaries import structure_from_dict
+from data_prep.reading.folders import structure_id
 from data_prep.reading.p1_cif import parse_p1_cif
 from data_prep.reading.poscar import structure_from_poscar
-from data_prep.reading.structures import (
-    read_structure,
-    structure_id,
-)
+from data_prep.reading.structures import read_structure
 from tests.crystals import bundled, rock_salt
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"

@@ -88,7 +88,7 @@ def _position(site: Mapping[str, Any], lattice: Lattice) -> np.ndarray:
 
 def _label(site: Mapping[str, Any]) -> str | None:
     label = site.get("label")
-    return label if isinstance(label, str) else None
+    return one_line(label) if isinstance(label, str) else None
 
 
 def _numbers(values: Any, shape: tuple[int, ...]) -> np.ndarray:

@@ -5,22 +5,23 @@ can be done by many processes (``data_prep.reading.sources.read_item``).
 """
 
 import csv
-import gzip
 import io
-import json
+import itertools
 import sys
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from pymatgen.core import Structure
 
 from data_prep.errors import BadCrystal, UserError
 from data_prep.properties import UNNAMED_COLUMN
-from data_prep.reading.structures import Atoms, is_structure_file, structure_id
+from data_prep.reading.folders import structure_files, structure_id, structure_path
+from data_prep.reading.opening import Unreadable, opened
+from data_prep.reading.structures import MAX_BYTES, Atoms
+from data_prep.reading.texts import parse_json
 
 _ID_KEYS = ("id", "material_id", "task_id", "mp_id", "jid")
 
@@ -31,7 +32,7 @@ class Record:
 
     id: str
     structure: Path | str | Mapping[str, Any] | Structure | Atoms | None
-    """A file, the text of a CIF, a pymatgen dictionary, or a structure of pymatgen or ASE."""
+    """A file, a text (`structure_from_text`), a dictionary, or a structure of pymatgen or ASE."""
     targets: Mapping[str, Any] = field(default_factory=dict)
     """Raw values by column, of any type."""
     split: str | None = None
@@ -42,12 +43,14 @@ class JsonLine(NamedTuple):
     """A line of a JSON lines file, not yet decoded."""
 
     number: int
-    text: bytes
+    text: bytes | None
+    """None: the line is too long to be a crystal."""
 
 
 def read_folder(folder: Path) -> list[Record]:
     """A folder as CGCNN lays it out: ``id_prop.csv`` with id and values, and ``ID.cif`` files.
 
+    The file of a crystal may also lie in a folder within: as ``FOLDER/ID.cif``, or ``ID/POSCAR``.
     Without a header line the values are called ``target``, or ``target_1``, ``target_2``, …
     """
     if not any(folder.iterdir()):
@@ -56,9 +59,9 @@ def read_folder(folder: Path) -> list[Record]:
     if not table.exists():
         raise UserError(f"{folder} has no id_prop.csv: write one line 'id,value' for each crystal")
     files: dict[str, Path] = {}
-    for file in sorted(folder.iterdir()):
-        if is_structure_file(file):
-            files.setdefault(structure_id(file), file)
+    for file in structure_files(folder):
+        for id_of in (structure_id, structure_path):
+            files.setdefault(id_of(file.relative_to(folder)), file)
     with table.open(newline="", encoding="utf-8-sig") as lines:
         try:
             rows = [[cell.strip() for cell in row] for row in csv.reader(lines) if any(row)]
@@ -69,7 +72,7 @@ def read_folder(folder: Path) -> list[Record]:
     width = max(len(row) for row in rows)
     if width < 2:
         raise UserError(f"{table} has a single column: write 'id,value' on each line")
-    if structure_id(Path(rows[0][0])) not in files and not any(map(_is_number, rows[0][1:])):
+    if _name_in(files, rows[0][0]) not in files and not any(map(_is_number, rows[0][1:])):
         names = rows.pop(0)[1:]
     elif width == 2:
         names = [UNNAMED_COLUMN]
@@ -79,10 +82,16 @@ def read_folder(folder: Path) -> list[Record]:
         raise UserError(f"{table} has a header line and no crystals")
     records = []
     for row in rows:
-        name = structure_id(Path(row[0])) if row[0] else ""
+        name = _name_in(files, row[0])
         file = files.get(name, folder / f"{name}.cif")
         records.append(Record(name, file, dict(zip(names, row[1:], strict=False))))
     return records
+
+
+def _name_in(files: Mapping[str, Path], cell: str) -> str:
+    """The id that a table gives, with or without the suffix of a file."""
+    names = [id_of(Path(cell)) for id_of in (structure_path, structure_id)] if cell else [""]
+    return names[0] if names[0] in files else names[-1]
 
 
 def _is_number(cell: str) -> bool:
@@ -94,15 +103,13 @@ def _is_number(cell: str) -> bool:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def _opened(path: Path) -> Iterator[BinaryIO]:
     """The bytes of a file, unpacked; what goes wrong while they are read is a UserError."""
     try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+        with opened(path) as file:
             yield file
-    except (EOFError, gzip.BadGzipFile, zlib.error):
-        raise UserError(f"{path} is cut off or damaged: copy it again") from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    except Unreadable as error:
+        raise UserError(f"{path} {error}") from None
 
 
 def read_json_lines(path: Path) -> Iterator[JsonLine]:
@@ -111,14 +118,21 @@ def read_json_lines(path: Path) -> Iterator[JsonLine]:
     Raises:
         UserError: the file cannot be read.
     """
-    with _opened(path) as lines:
-        for number, text in enumerate(lines, 1):
-            if text.strip():
+    with _opened(path) as file:
+        for number in itertools.count(1):
+            text = file.readline(MAX_BYTES)
+            if not text:
+                return
+            if len(text) == MAX_BYTES:
+                while text and not text.endswith(b"\n"):
+                    text = file.readline(MAX_BYTES)
+                yield JsonLine(number, None)
+            elif text.strip():
                 yield JsonLine(number, text)
 
 
 def read_table(path: Path) -> Iterator[Record]:
-    """A row a crystal: an id, a CIF (or a pymatgen dictionary as JSON), targets by column.
+    """A row a crystal: an id, a structure (see `structure_from_text`), targets by column.
 
     Raises:
         UserError: it cannot be read, or has no column of structures.
@@ -131,18 +145,9 @@ def read_table(path: Path) -> Iterator[Record]:
                 raise UserError(f"{path} has no column 'cif' or 'structure'")
             for number, row in enumerate(rows, 2):
                 own = {key: value for key, value in row.items() if key and value}
-                if own.get("structure", "").lstrip().startswith("{"):
-                    own["structure"] = _json_or_none(own["structure"])
                 yield _record_of_row(own, f"row {number}")
     except (csv.Error, UnicodeDecodeError):
         raise UserError(f"{path} is no comma-separated table") from None
-
-
-def _json_or_none(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return None
 
 
 def decode_line(line: JsonLine) -> Record:
@@ -151,10 +156,12 @@ def decode_line(line: JsonLine) -> Record:
     Raises:
         BadCrystal: it is no JSON object.
     """
+    if line.text is None:
+        raise BadCrystal(f"line {line.number} is longer than {MAX_BYTES // 1_000_000} MB")
     try:
-        row = json.loads(line.text)
-    except ValueError:
-        raise BadCrystal(f"line {line.number} is not valid JSON") from None
+        row = parse_json(line.text)
+    except ValueError as error:
+        raise BadCrystal(f"line {line.number} {error}") from None
     if not isinstance(row, dict):
         raise BadCrystal(f"line {line.number} is no JSON object")
     return _record_of_row(row, f"line {line.number}")
@@ -168,9 +175,9 @@ def read_json(path: Path) -> list[Record]:
     """
     try:
         with _opened(path) as file:
-            content = json.load(file)
-    except ValueError:
-        raise UserError(f"{path} is not valid JSON (JSON lines end in .jsonl)") from None
+            content = parse_json(file.read())
+    except ValueError as error:
+        raise UserError(f"{path} {error} (JSON lines end in .jsonl)") from None
     rows: list[Any]
     if isinstance(content, dict) and {"index", "columns", "data"} <= content.keys():
         rows = [dict(zip(content["columns"], row, strict=False)) for row in content["data"]]

@@ -147,9 +147,7 @@ def _named_elements(
                 "numbers of atoms"
             )
         return [symbol for symbol in behind if symbol is not None]
-    elements = [
-        symbol for symbol, count in zip(symbols, counts, strict=True) for _ in range(count)
-    ]
+    elements = [symbol for symbol, count in zip(symbols, counts, strict=True) for _ in range(count)]
     for number, (element, other) in enumerate(zip(elements, behind, strict=True), 1):
         if other not in (None, element):
             raise _unreadable(f"line {line + number} says {other}, the line of elements {element}")

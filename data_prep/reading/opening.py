@@ -1,0 +1,70 @@
+"""Files opened with care: a name may stand for a folder, a pipe, or an archive of terabytes."""
+
+import gzip
+import io
+import stat
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+MAX_RATIO = 50
+"""How many times its size a packed file may unpack to; lists of crystals reach 10, and no more than
+1,000 is possible."""
+
+MAX_SMALL_BYTES = 16_000_000
+"""What a packed file may unpack to in any case."""
+
+
+class Unreadable(Exception):
+    """A file that cannot be read; says why, as the end of a sentence that begins with its name."""
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """The bytes of a file, unpacked if its name ends in ``.gz``.
+
+    Raises:
+        Unreadable: on opening or while it is read: no file, a damaged one, or one that unpacks to
+            far more than it should.
+    """
+    try:
+        # Opening a pipe would wait for someone to write to it.
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise Unreadable("is a folder, not a file")
+        if not stat.S_ISREG(status.st_mode):
+            raise Unreadable("is a pipe or a device: write its content to a file")
+        with path.open("rb") as file:
+            if path.suffix == ".gz":
+                limit = max(MAX_RATIO * status.st_size, MAX_SMALL_BYTES)
+                yield io.BufferedReader(_Unpacked(file, limit), 1 << 20)
+            else:
+                yield file
+    except FileNotFoundError:
+        raise Unreadable(
+            "is a link to a file that is not there" if path.is_symlink() else "is not there"
+        ) from None
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        raise Unreadable("is cut off or damaged: copy it again") from None
+    except OSError as error:
+        raise Unreadable(f"cannot be read: {error.strerror}") from None
+
+
+class _Unpacked(io.RawIOBase):
+    """A packed file's content, up to a limit (bytes)."""
+
+    def __init__(self, file: BinaryIO, limit: int):
+        self._content = gzip.GzipFile(fileobj=file)
+        self._left = limit
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "memoryview | bytearray") -> int:  # type: ignore[override]
+        count = self._content.readinto(buffer)
+        self._left -= count
+        if self._left < 0:
+            raise Unreadable(f"unpacks to more than {MAX_RATIO} times its size: unpack it first")
+        return count
