@@ -7,12 +7,11 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from rich.console import Console
-
 from data_prep.build import build_dataset, read_skipped, save_built
 from data_prep.config import GraphConfig
 from data_prep.dataset import FORMAT_VERSION, GraphDataset, load_dataset
 from data_prep.errors import Skipped, UserError
+from data_prep.progress import plain_console
 from data_prep.reading.folders import is_folder, visible_files
 
 BUNDLED = Path(__file__).parent / "bundled" / "elastic_2015.jsonl.gz"
@@ -64,7 +63,8 @@ def open_dataset(
     except UserError as error:
         # Another process may have been faster, or nothing can be written: go on from memory.
         if not cached.exists():
-            Console(stderr=True, quiet=quiet).print(f"not cached: {error}", style="yellow")
+            console = plain_console(stderr=True, quiet=quiet)
+            console.print(f"not cached: {error}", style="yellow")
         return dataset, skipped
 
 

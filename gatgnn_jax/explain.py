@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pandas as pd
 import tyro
-from rich.console import Console
 
 from data_prep.errors import BadCrystal, Skipped, UserError
 from data_prep.files import write_text
+from data_prep.progress import plain_console
 from data_prep.reading.sources import open_structures, read_item
 from gatgnn_jax.api import Predictor
 from gatgnn_jax.cli import Device, output_folder, run_command, use_device
@@ -78,7 +78,7 @@ def main(arguments: list[str]) -> int:
     folder = output_folder(options.out)
     write_text(folder / "attention.csv", to_csv(attention_table(crystals)))
     write_text(folder / "explain.html", explain_page(crystals, skipped))
-    console = Console(quiet=options.quiet, highlight=False, soft_wrap=True)
+    console = plain_console(quiet=options.quiet)
     for entry in skipped:
         console.print(f"left out {entry.id}: {entry.reason}")
     console.print(f"{len(crystals):,} crystals explained: open {folder / 'explain.html'}")

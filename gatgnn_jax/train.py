@@ -18,6 +18,7 @@ from data_prep.cache import open_dataset
 from data_prep.config import GraphConfig
 from data_prep.dataset import GraphDataset
 from data_prep.errors import Skipped, UserError
+from data_prep.progress import plain_console
 from data_prep.properties import Property, resolve_property, select_targets, standardized
 from gatgnn_jax.batches.feeds import Streaming
 from gatgnn_jax.batches.splits import SUBSETS, make_split
@@ -105,7 +106,7 @@ def run_training(options: TrainOptions) -> tuple[RunDirectory, int]:
     """Train as the options say, from the data to the results; the run and the exit status."""
     check_loggers(options.log)
     use_device(options.device)
-    console = Console(stderr=False, quiet=options.quiet)
+    console = plain_console(quiet=options.quiet)
     if options.resume is not None:
         _refuse_other_settings(options)
         run = RunDirectory.open(options.resume)

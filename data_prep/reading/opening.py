@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import os
 import stat
 import zlib
 from collections.abc import Iterator
@@ -33,7 +34,8 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         # Opening a pipe would wait for someone to write to it.
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
-            raise Unreadable("is a folder, not a file")
+            opens = os.access(path, os.R_OK | os.X_OK)
+            raise Unreadable(f"is a folder{', not a file' if opens else ' that cannot be opened'}")
         if not stat.S_ISREG(status.st_mode):
             raise Unreadable("is a pipe or a device: write its content to a file")
         with path.open("rb") as file:
