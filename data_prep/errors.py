@@ -37,7 +37,7 @@ class Skipped(NamedTuple):
 
 
 def printable(text: str) -> str:
-    """A text in one line that files and terminals take; other characters as ``\\n`` or ``\\udcff``."""
+    """A text in one line for files and terminals; other characters as ``\\n`` or ``\\udcff``."""
     return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
