@@ -14,11 +14,13 @@ def check_structure(structure: Structure) -> np.ndarray:
     """The atomic numbers of a crystal the network can take, int64 [n] (deuterium is hydrogen).
 
     Raises:
-        BadCrystal: no atoms, partial occupancy, an element outside the table, or a cell without
+        BadCrystal: no atoms, a molecule or a slab, partial occupancy, an element outside the table, or a cell without
             a volume.
     """
     if not len(structure):
         raise BadCrystal("the structure has no atoms")
+    if not all(structure.lattice.pbc):
+        raise BadCrystal("not periodic in all directions: a molecule or a slab")
     for index, site in enumerate(structure):
         if not site.is_ordered:
             raise BadCrystal(

@@ -30,7 +30,9 @@ def structure_from_dict(content: Mapping[str, Any]) -> Structure:
             return _of_jarvis(content) if "lattice_mat" in content else _of_pymatgen(content)
     except KeyError as error:
         raise BadCrystal(f"unreadable structure: no {one_line(error)}") from None
-    except Exception as error:
+    except ValueError as error:
+        raise BadCrystal(f"unreadable structure: {one_line(error)}") from None
+    except Exception as error:  # a text for a number, a number for a list, and so on
         raise BadCrystal(
             f"unreadable structure: {type(error).__name__} {one_line(error)}"
         ) from None
@@ -58,7 +60,9 @@ def _of_pymatgen(content: Mapping[str, Any]) -> Structure:
     )
 
 
-def _lattice(content: Mapping[str, Any]) -> Lattice:
+def _lattice(content: Any) -> Lattice:
+    if not isinstance(content, Mapping):
+        raise ValueError("the lattice is no dictionary")
     pbc = tuple(map(bool, content.get("pbc", (True, True, True))))
     if "matrix" in content:
         return Lattice(_numbers(content["matrix"], (3, 3)), pbc)

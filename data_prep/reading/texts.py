@@ -29,8 +29,9 @@ def structure_from_text(text: str) -> Structure:
         raise BadCrystal(
             "the structure as Python prints it, which is no format: write structure.to(fmt='cif')"
         )
-    if is_poscar(text):
-        return structure_from_poscar(text)
+    for poscar in (text, f"\n{text}"):  # its first line may be blank, and lost in a table
+        if is_poscar(poscar):
+            return structure_from_poscar(poscar)
     if "\n" not in start.strip() and is_structure_file(Path(start.strip())):
         raise BadCrystal(
             f"{start.strip()[:100]!r} is the name of a file, not a structure: give a folder of the "
