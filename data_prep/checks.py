@@ -14,8 +14,8 @@ def check_structure(structure: Structure) -> np.ndarray:
     """The atomic numbers of a crystal the network can take, int64 [n] (deuterium is hydrogen).
 
     Raises:
-        BadCrystal: no atoms, a molecule or a slab, partial occupancy, an element outside the table, or a cell without
-            a volume.
+        BadCrystal: no atoms, a molecule or a slab, partial occupancy, an element outside the
+            table, or a cell without a volume.
     """
     if not len(structure):
         raise BadCrystal("the structure has no atoms")

@@ -141,8 +141,6 @@ def evil(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[
         f"open({str(trace)!r}, 'w').close()\nclass Evil:\n    pass\n"
     )
     monkeypatch.syspath_prepend(tmp_path / "modules")
-    # In processes that are started, too.
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "modules"), prepend=":")
     yield trace.exists
     sys.modules.pop("evil_module", None)
 
