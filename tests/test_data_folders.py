@@ -20,10 +20,9 @@ from tests.crystals import NACL, rock_salt
 POSCAR = rock_salt().to(fmt="poscar")
 
 
-def write(root: Path, **files: str) -> None:
-    """Files by their path, with a double underscore for a slash and a single one for a dot."""
-    for name, text in files.items():
-        path = root / name.replace("__", "/").replace("_", ".")
+def write(text: str, *paths: str) -> None:
+    """A text in several files, with the folders they lie in."""
+    for path in map(Path, paths):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
@@ -37,7 +36,8 @@ def calcs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Calculations as VASP leaves them, a folder each; the folder above is the current one."""
     monkeypatch.chdir(tmp_path)
     for name in "abcde":
-        write(tmp_path, **{f"calcs__{name}__POSCAR": POSCAR, f"calcs__{name}__OUTCAR": ""})
+        write(POSCAR, f"calcs/{name}/POSCAR")
+        write("", f"calcs/{name}/OUTCAR")
     return tmp_path / "calcs"
 
 
@@ -72,9 +72,9 @@ def test_the_relaxed_structure_is_taken(calcs: Path) -> None:
     (calcs / "b" / "CONTCAR").write_text(relaxed)
     (calcs / "c" / "CONTCAR-old").write_text(relaxed)
     found = dict(iter_structures(["calcs"]))
-    assert list(found) == [*NAMES[:3], "CONTCAR-old", *NAMES[3:]]
+    assert list(found) == [*NAMES[:2], "CONTCAR-old", *NAMES[2:]]
     formulas = [structure.composition.reduced_formula for structure in found.values()]
-    assert formulas == ["NaCl", "K", "NaCl", "K", "NaCl", "NaCl"]
+    assert formulas == ["NaCl", "K", "K", "NaCl", "NaCl", "NaCl"]
     # Both are taken where both are named.
     assert ids("calcs/b/POSCAR", "calcs/b/CONTCAR") == ["calcs/b/POSCAR", "calcs/b/CONTCAR"]
 
@@ -83,18 +83,17 @@ def test_files_of_one_name_are_told_apart_by_their_paths(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write(tmp_path, x__1_cif=NACL, x__2_cif=NACL, y__1_cif=NACL, y__1_vasp=POSCAR, y__3_cif=NACL)
+    write(NACL, "x/1.cif", "x/2.cif", "y/1.cif", "y/3.cif")
+    write(POSCAR, "y/1.vasp")
     assert ids("x", "y") == ["x/1", "2", "y/1.cif", "y/1.vasp", "3"]
     assert ids("x/1.cif", "x/1.cif") == ["x/1.cif", "x/1.cif"]  # one crystal, given twice
-    write(tmp_path, z__deep__deeper__1_cif=NACL, z__0_cif=NACL, z___hidden_cif=NACL)
-    write(tmp_path, **{"z___git__4_cif": NACL})
-    assert (tmp_path / "z" / ".git" / "4.cif").exists()
+    write(NACL, "z/deep/deeper/1.cif", "z/0.cif", "z/.hidden.cif", "z/.git/4.cif")
     assert ids("z") == ["0", "1"]
 
 
 def test_links_in_a_circle_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    write(tmp_path, x__1_cif=NACL, elsewhere__2_cif=NACL)
+    write(NACL, "x/1.cif", "elsewhere/2.cif")
     (tmp_path / "x" / "circle").symlink_to(tmp_path / "x")
     (tmp_path / "x" / "up").symlink_to(tmp_path)
     (tmp_path / "x" / "itself").symlink_to("itself")
@@ -103,10 +102,10 @@ def test_links_in_a_circle_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_dataset_of_calculations(calcs: Path) -> None:
-    (calcs / "id_prop.csv").write_text(
-        "a,1\nb/POSCAR,2\nc/,3\nsub/x,4\ny.cif,5\nd/CONTCAR,6\nz,7\n"
-    )
-    write(calcs, sub__x_cif=NACL, sub__y_cif=NACL)
+    names = ["a", "b/POSCAR", "c/", "sub/x", "y.cif", "d/CONTCAR", "z"]
+    rows = [f"{name},{number}\n" for number, name in enumerate(names, 1)]
+    (calcs / "id_prop.csv").write_text("".join(rows))
+    write(NACL, "calcs/sub/x.cif", "calcs/sub/y.cif")
     dataset, skipped = build_dataset(calcs, GraphConfig(), workers=1, progress=False)
     assert dataset.ids.tolist() == ["a", "b", "c", "sub/x", "y", "d"]
     assert dataset.columns["target"].tolist() == [1, 2, 3, 4, 5, 6]
@@ -123,12 +122,12 @@ def test_a_change_deep_in_a_folder_is_seen(calcs: Path) -> None:
 def test_nothing_in_a_folder_and_the_folders_in_it(calcs: Path) -> None:
     for path in calcs.glob("*/POSCAR"):
         path.unlink()
-    with pytest.raises(UserError, match="holds no structure files .*nor do the folders in it"):
+    with pytest.raises(UserError, match=r"holds no structure files .*nor do the folders in it"):
         open_structures([calcs])
 
 
 def test_a_folder_that_is_called_like_a_file_is_not_lost(calcs: Path) -> None:
-    write(calcs, salt_cif__salt_cif=NACL)
+    write(NACL, "calcs/salt.cif/salt.cif")
     (reason,) = [s for name, s in iter_structures([calcs]) if name == "salt"]
     assert isinstance(reason, BadCrystal)
     assert "salt.cif is a folder, not a file" in reason.reason
