@@ -62,6 +62,7 @@ def read_folder(folder: Path) -> list[Record]:
     for file in structure_files(folder):
         for id_of in (structure_id, structure_path):
             files.setdefault(id_of(file.relative_to(folder)), file)
+    csv.field_size_limit(sys.maxsize)  # a longer id is the fault of one crystal
     with table.open(newline="", encoding="utf-8-sig") as lines:
         try:
             rows = [[cell.strip() for cell in row] for row in csv.reader(lines) if any(row)]

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-MAX_RATIO = 50
-"""How many times its size a packed file may unpack to; lists of crystals reach 10, and no more than
-1,000 is possible."""
+MAX_RATIO = 100
+"""How many times its size a packed file may unpack to; lists of crystals reach 10, those of crystals
+that are all alike 50, and 1,000 is possible."""
 
-MAX_SMALL_BYTES = 16_000_000
+MAX_SMALL_BYTES = 64_000_000
 """What a packed file may unpack to in any case."""
 
 
