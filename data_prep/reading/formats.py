@@ -104,10 +104,10 @@ def _is_number(cell: str) -> bool:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    """The bytes of a file, unpacked; what goes wrong while they are read is a UserError."""
+def _opened(path: Path, *, in_pieces: bool = False) -> Iterator[BinaryIO]:
+    """As `opened`; what goes wrong while the bytes are read is a UserError."""
     try:
-        with opened(path) as file:
+        with opened(path, in_pieces=in_pieces) as file:
             yield file
     except Unreadable as error:
         raise UserError(f"{path} {error}") from None
@@ -119,7 +119,7 @@ def read_json_lines(path: Path) -> Iterator[JsonLine]:
     Raises:
         UserError: the file cannot be read.
     """
-    with _opened(path) as file:
+    with _opened(path, in_pieces=True) as file:
         for number in itertools.count(1):
             text = file.readline(MAX_BYTES)
             if not text:

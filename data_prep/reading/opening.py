@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import math
 import os
 import stat
 import zlib
@@ -10,12 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-MAX_RATIO = 100
-"""How many times its size a packed file may unpack to; lists of crystals reach 10, those of crystals
-that are all alike 50, and 1,000 is possible."""
+MAX_UNPACKED = 1_000_000_000
+"""Bytes a packed file that has to be kept whole may unpack to in any case."""
 
-MAX_SMALL_BYTES = 64_000_000
-"""What a packed file may unpack to in any case."""
+MAX_RATIO = 100
+"""How many times its size a larger one may unpack to: real crystals reach 10; 1,000 is possible."""
 
 
 class Unreadable(Exception):
@@ -23,8 +23,13 @@ class Unreadable(Exception):
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
+def opened(path: Path, *, in_pieces: bool = False) -> Iterator[BinaryIO]:
     """The bytes of a file, unpacked if its name ends in ``.gz``.
+
+    Args:
+        path: the file.
+        in_pieces: whoever reads it keeps a bounded part of it at a time, so that it may unpack to
+            any size.
 
     Raises:
         Unreadable: on opening or while it is read: no file, a damaged one, or one that unpacks to
@@ -40,8 +45,9 @@ def opened(path: Path) -> Iterator[BinaryIO]:
             raise Unreadable("is a pipe or a device: write its content to a file")
         with path.open("rb") as file:
             if path.suffix == ".gz":
-                limit = max(MAX_RATIO * status.st_size, MAX_SMALL_BYTES)
-                yield io.BufferedReader(_Unpacked(file, limit), 1 << 20)
+                limit = max(MAX_RATIO * status.st_size, MAX_UNPACKED)
+                unpacked = _Unpacked(file, math.inf if in_pieces else limit)
+                yield io.BufferedReader(unpacked, 1 << 20)
             else:
                 yield file
     except FileNotFoundError:
@@ -57,7 +63,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
 class _Unpacked(io.RawIOBase):
     """A packed file's content, up to a limit (bytes)."""
 
-    def __init__(self, file: BinaryIO, limit: int):
+    def __init__(self, file: BinaryIO, limit: float):
         self._content = gzip.GzipFile(fileobj=file)
         self._left = limit
 

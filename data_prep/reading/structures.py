@@ -42,7 +42,7 @@ def read_structure(path: Path) -> Structure:
         BadCrystal: the file cannot be read, or holds no structure.
     """
     try:
-        with opened(path) as file:
+        with opened(path, in_pieces=True) as file:
             content = file.read(MAX_BYTES + 1)
     except Unreadable as error:
         raise BadCrystal(f"no structure file: {path.name} {error}") from None
