@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from gatgnn_jax import predict
+from gatgnn_jax.runs.directory import next_run_directory
 from tests.commands import TINY, error_of, untrained_run
 from tests.crystals import NACL, rock_salt, write_lines
 
@@ -171,6 +172,17 @@ def test_other_commands(run: Path, tmp_path: Path) -> None:
     for name, reason in (FOLDER_REASONS | LINE_REASONS).items():
         assert name in said
         assert reason in said
+
+
+def test_a_run_is_called_by_its_property_as_far_as_a_file_can_be(tmp_path: Path) -> None:
+    for name, expected in {
+        "bulk_modulus": "bulk_modulus-001",
+        "E per atom/eV": "E-per-atom-eV-001",
+        "../../[/x]\0": "x-001",
+        "$^$": "run-001",
+        "y" * 300: "y" * 100 + "-001",
+    }.items():
+        assert next_run_directory(tmp_path, name) == tmp_path / expected
 
 
 def test_impossible_names_are_slips_of_the_whole_command(

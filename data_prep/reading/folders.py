@@ -14,6 +14,11 @@ def is_structure_file(path: Path) -> bool:
     return _has_suffix(path) or path.name.startswith(POSCAR_STEMS)
 
 
+def is_cif(path: Path) -> bool:
+    """Whether the name is that of a CIF, compressed or not."""
+    return _packed_name(path).lower().endswith(CIF_SUFFIXES)
+
+
 def is_folder(path: Path) -> bool:
     """Whether it is a folder; no if that cannot be found out."""
     try:

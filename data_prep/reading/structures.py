@@ -8,7 +8,7 @@ from pymatgen.core import Structure
 
 from data_prep.errors import BadCrystal, one_line
 from data_prep.reading.cif import structure_from_cif
-from data_prep.reading.folders import CIF_SUFFIXES, is_structure_file
+from data_prep.reading.folders import is_cif, is_structure_file
 from data_prep.reading.opening import Unreadable, opened
 from data_prep.reading.poscar import structure_from_poscar
 
@@ -41,6 +41,20 @@ def read_structure(path: Path) -> Structure:
     Raises:
         BadCrystal: the file cannot be read, or holds no structure.
     """
+    text = read_text(path)
+    if is_cif(path):
+        return structure_from_cif(text)
+    if is_structure_file(path):
+        return structure_from_poscar(text)
+    raise BadCrystal("neither a CIF (.cif) nor a POSCAR (.vasp, .poscar, POSCAR*) by its name")
+
+
+def read_text(path: Path) -> str:
+    """The text of a structure file, ``.gz`` or plain.
+
+    Raises:
+        BadCrystal: it cannot be read, is empty, or larger than any structure.
+    """
     try:
         with opened(path, in_pieces=True) as file:
             content = file.read(MAX_BYTES + 1)
@@ -51,10 +65,7 @@ def read_structure(path: Path) -> Structure:
     text = content.decode("utf-8-sig", errors="replace")
     if not text.strip():
         raise BadCrystal("the file is empty")
-    if not is_structure_file(path):
-        raise BadCrystal("neither a CIF (.cif) nor a POSCAR (.vasp, .poscar, POSCAR*) by its name")
-    is_cif = path.name.removesuffix(".gz").lower().endswith(CIF_SUFFIXES)
-    return structure_from_cif(text) if is_cif else structure_from_poscar(text)
+    return text
 
 
 def structure_from_atoms(atoms: Atoms) -> Structure:
