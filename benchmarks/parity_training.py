@@ -87,7 +87,7 @@ def load(options: Options) -> Crystals:
         properties=(target_property,),
         data=DataInfo(),
     )
-    subsets = make_split(dataset, usable, split, seed=0)
+    subsets = make_split(dataset.ids, usable, split, seed=0, own=dataset.splits).subsets
     return Crystals("mp_elastic" if is_there else "bundled", config, dataset, target, subsets)
 
 

@@ -55,38 +55,42 @@ def build_dataset(
 def _assemble(
     results: Sequence[Featurized], config: GraphConfig, source: Path
 ) -> tuple[GraphDataset, list[Skipped]]:
-    columns, target_faults = number_columns([record.targets for record, _ in results])
+    targets = number_columns([record.targets for record, _ in results])
     skipped = []
-    kept = []
+    kept: dict[str, int] = {}  # row by id
     graphs: list[CrystalGraph] = []
-    seen: set[str] = set()
     for row, (record, graph) in enumerate(results):
-        if record.id in seen:
-            skipped.append(Skipped(record.id, "duplicate id: the first crystal of that id is kept"))
-        elif not record.id:
+        if not record.id:
             skipped.append(Skipped(record.id, f"no id (crystal {row + 1} of the source)"))
         elif isinstance(graph, BadCrystal):
             skipped.append(Skipped(record.id, graph.reason))
-        elif row in target_faults:
-            skipped.append(Skipped(record.id, target_faults[row]))
+        elif row in targets.reasons:
+            skipped.append(Skipped(record.id, targets.reasons[row]))
+        elif record.id in kept:
+            # The first that can be used is kept: a bad one must not stand in a good one's way.
+            skipped.append(Skipped(record.id, "duplicate id: the first crystal of that id is kept"))
         else:
-            kept.append(row)
+            kept[record.id] = row
             graphs.append(graph)
-        seen.add(record.id)
     if not kept:
         example = f"; {skipped[0].id}: {skipped[0].reason}" if skipped else ""
         raise UserError(f"{source}: none of {len(results)} crystals can be used{example}")
-    records = [results[row].record for row in kept]
+    rows = [*kept.values()]
+    records = [results[row].record for row in rows]
     splits: dict[str, list[str]] = {}
     for record in records:
         if record.split is not None:
             splits.setdefault(record.split, []).append(record.id)
     dataset = pack(
         graphs,
-        [record.id for record in records],
-        {name: values[kept] for name, values in columns.items()},
+        [*kept],
+        {name: values[rows] for name, values in targets.values.items()},
         config,
         splits or None,
+        {
+            name: {new: own[old] for new, old in enumerate(rows) if old in own}
+            for name, own in targets.faults.items()
+        },
     )
     return dataset, skipped
 
@@ -196,19 +200,24 @@ def run(options: BuildOptions) -> None:
 
 
 def summary(dataset: GraphDataset, skipped: Sequence[Skipped], path: Path) -> str:
-    """One line, or two if crystals were left out."""
+    """A line, and further ones for values and crystals that were left out."""
     line = (
         f"{path}: {len(dataset):,} crystals, {len(dataset.atom_node):,} atoms, "
         f"{len(dataset.node_atomic_number):,} nodes, {', '.join(dataset.columns)}"
     )
+    for name in dataset.columns:
+        if own := dataset.faults.get(name):
+            first, fault = next(iter(own.items()))
+            line += f"\n{len(own):,} values of {name} left out; {dataset.ids[first]}: {fault}"
     if skipped:
         line += f"\n{len(skipped):,} crystals left out: see {path / 'skipped.csv'}"
     return line
 
 
 def _with_values(dataset: GraphDataset, names: Sequence[str]) -> tuple[GraphDataset, list[Skipped]]:
-    properties = [resolve_property(name.strip(), dataset.columns) for name in names]
-    _, reasons = select_targets(dataset.columns, properties)
+    faults = dataset.faults
+    properties = [resolve_property(name.strip(), dataset.columns, faults) for name in names]
+    _, reasons = select_targets(dataset.columns, properties, faults)
     if len(reasons) == len(dataset):
         raise UserError(f"no crystal has a usable value of {' or '.join(names)}")
     kept = np.setdiff1d(np.arange(len(dataset)), list(reasons))

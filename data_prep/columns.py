@@ -2,38 +2,79 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+
+from data_prep.errors import UserError, one_line
+from data_prep.properties import canonical_name
+
+MAX_COLUMNS = 1000
+"""More is no table of properties but, say, one written the other way round."""
+
+SAME = 1e-6
+"""Values of two spellings of a property that differ by less than this share are the same."""
 
 _MISSING = {"", "none", "null", "na", "n/a", "-", "?"}
 
 
-def number_columns(
-    targets: Sequence[Mapping[str, Any]],
-) -> tuple[dict[str, np.ndarray], dict[int, str]]:
+class Columns(NamedTuple):
+    """What the targets of C crystals come to.
+
+    Attributes:
+        values: every property, float64 [C] each, NaN where missing or faulty.
+        faults: by column and row, what is wrong with a value that is there but is no number. A
+            column that is mostly text (a formula, say) is no property; it has its first fault here.
+        reasons: for every crystal without any value (row -> reason) why it has to be left out.
+    """
+
+    values: dict[str, np.ndarray]
+    faults: dict[str, dict[int, str]]
+    reasons: dict[int, str]
+
+
+def number_columns(targets: Sequence[Mapping[str, Any]]) -> Columns:
     """Every column of numbers among the targets of C crystals.
 
-    A column whose values are mostly text (a formula, say) is no target and is left out.
+    Columns that are spellings of one property become one, under the first of the names.
 
-    Returns:
-        Columns, float64 [C] each, NaN where missing, and for every crystal to leave out
-        (row -> reason) why: a text where a number should be, an infinite value, or no value.
+    Raises:
+        UserError: the crystals name more than ``MAX_COLUMNS`` different targets.
     """
-    names = list(dict.fromkeys(name for row in targets for name in row))
-    values = {name: [parse_number(row.get(name)) for row in targets] for name in names}
-    numeric = [name for name in names if _mostly_numbers(values[name])]
-    reasons: dict[int, str] = {}
-    for row, given in enumerate(targets):
-        parsed = {name: values[name][row] for name in numeric or names}
-        fault = _fault(parsed, given)
-        if fault:
-            reasons[row] = fault
-    columns = {
-        name: np.array([math.nan if value is None else value for value in values[name]])
-        for name in numeric
-    }
-    return columns, reasons
+    crowded = {row for row, own in enumerate(targets) if len(own) > MAX_COLUMNS}
+    given = [{} if row in crowded else own for row, own in enumerate(targets)]
+    names = list(dict.fromkeys(name for own in given for name in own))
+    if len(names) > MAX_COLUMNS:
+        listed = ", ".join(map(one_line, names[:3]))
+        raise UserError(
+            f"the crystals have {len(names):,} different targets ({listed}, …), {MAX_COLUMNS:,} at "
+            "most are taken: keep the columns that are properties"
+        )
+    values, faults = {}, {}
+    for name in names:
+        column = [parse_number(own.get(name)) for own in given]
+        wrong = {
+            row: fault
+            for row, value in enumerate(column)
+            if (fault := _fault(name, given[row].get(name), value))
+        }
+        if _mostly_numbers(column):
+            usable = [math.nan if v is None or math.isinf(v) else v for v in column]
+            values[name], faults[name] = np.array(usable), wrong
+        elif wrong:
+            faults[name] = dict([next(iter(wrong.items()))])
+    _merge_spellings(values, faults)
+
+    every = {row: f"{len(targets[row]):,} targets, {MAX_COLUMNS:,} are taken" for row in crowded}
+    known = ~np.isnan([*values.values()]).all(axis=0) if values else np.zeros(len(given), bool)
+    some = " or ".join((list(values) or names)[:5])
+    missing = f"no value of {one_line(some)}" if some else "no target value"
+    for row in np.flatnonzero(~known).tolist():
+        why = [faults[name][row] for name in values if row in faults[name]]
+        if not values:  # whatever there is, it is no number
+            why = [f for n, v in given[row].items() if (f := _fault(n, v, parse_number(v)))]
+        every.setdefault(row, next(iter(why), missing))
+    return Columns(values, {name: own for name, own in faults.items() if own}, every)
 
 
 def parse_number(value: Any) -> float | None:
@@ -44,9 +85,13 @@ def parse_number(value: Any) -> float | None:
         text = value.strip().lower()
         if text in _MISSING:
             return math.nan
+        if "_" in text:  # Python takes 1_000 for a number; whoever wrote it may have meant a name
+            return None
         value = {"true": 1.0, "false": 0.0}.get(text, text)
     try:
         return float(value)
+    except OverflowError:  # a whole number beyond all floats
+        return math.inf
     except (TypeError, ValueError):
         return None
 
@@ -56,20 +101,35 @@ def _mostly_numbers(values: Sequence[float | None]) -> bool:
     return numbers > 0 and numbers >= sum(value is None for value in values)
 
 
-def _fault(parsed: Mapping[str, float | None], given: Mapping[str, Any]) -> str | None:
-    """What is wrong with the values of one crystal, or None; one value is enough."""
-    for name, value in parsed.items():
-        if value is None:
-            return f"{name} = {str(given[name])[:40]!r} is not a number"
-        if math.isinf(value):
-            return f"{name} is infinite"
-    if any(not math.isnan(value) for value in parsed.values() if value is not None):
-        return None
-    written = [name for name in parsed if _says_nan(given.get(name))]
-    if written:
-        return f"{' and '.join(written)} is NaN"
-    return f"no value of {' or '.join(parsed)}" if parsed else "no target value"
+def _fault(name: str, given: Any, value: float | None) -> str | None:
+    """What is wrong with a value that is there; None if nothing is, or if there is none."""
+    if value is None:
+        hint = " (write decimals with a point)" if _has_decimal_comma(given) else ""
+        return f"{one_line(name)} = {one_line(given)[:40]!r} is not a number{hint}"
+    if math.isinf(value):
+        return f"{one_line(name)} is infinite"
+    if math.isnan(value) and str(given).strip().lower() == "nan":
+        return f"{one_line(name)} is NaN"
+    return None
 
 
-def _says_nan(value: Any) -> bool:
-    return str(value).strip().lower() == "nan"
+def _has_decimal_comma(given: Any) -> bool:
+    return isinstance(given, str) and parse_number(given.replace(",", ".", 1)) is not None
+
+
+def _merge_spellings(values: dict[str, np.ndarray], faults: dict[str, dict[int, str]]) -> None:
+    """Make one column of those that are the same property; where they differ neither is taken."""
+    first: dict[str, str] = {}
+    for name in list(values):
+        kept = first.setdefault(canonical_name(name), name)
+        if kept == name:
+            continue
+        own, other = values[kept], values.pop(name)
+        both = ~np.isnan(own) & ~np.isnan(other)
+        differ = both & ~np.isclose(own, other, rtol=SAME, atol=0)
+        merged = np.where(np.isnan(own), other, own)
+        wrong = {**faults.pop(name), **faults[kept]}
+        wrong = {row: fault for row, fault in wrong.items() if np.isnan(merged[row])}
+        for row in np.flatnonzero(differ).tolist():
+            wrong[row] = f"{kept} = {own[row]:g} but {name} = {other[row]:g}, two spellings of one"
+        values[kept], faults[kept] = np.where(differ, np.nan, merged), wrong

@@ -21,7 +21,7 @@ from data_prep.config import GraphConfig
 from data_prep.errors import UserError
 from data_prep.graph import CrystalGraph
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Raised whenever the files change, or the same crystals give other arrays: cached datasets of
 another version are built again."""
 
@@ -39,6 +39,8 @@ class GraphDataset:
     """str [C]"""
     columns: dict[str, np.ndarray]
     """Raw values of every property, float64 [C] each, NaN where missing."""
+    faults: dict[str, dict[int, str]]
+    """By column and crystal, why a value is missing though the source gives something."""
     n_node: np.ndarray
     """int32 [C]"""
     n_atom: np.ndarray
@@ -112,6 +114,10 @@ class GraphDataset:
                 config=self.config,
                 ids=ids,
                 columns={name: values[rows] for name, values in self.columns.items()},
+                faults={
+                    name: {new: own[old] for new, old in enumerate(rows.tolist()) if old in own}
+                    for name, own in self.faults.items()
+                },
                 n_node=self.n_node[rows],
                 n_atom=self.n_atom[rows],
                 node_atomic_number=self.node_atomic_number[nodes],
@@ -136,6 +142,7 @@ def pack(
     columns: Mapping[str, np.ndarray],
     config: GraphConfig,
     splits: Mapping[str, Sequence[str]] | None = None,
+    faults: Mapping[str, Mapping[int, str]] | None = None,
 ) -> GraphDataset:
     """One dataset of many graphs; slots that no node of any crystal uses are cut off.
 
@@ -145,6 +152,7 @@ def pack(
         columns: raw values of the properties, [C] each, NaN where missing.
         config: the settings the graphs were made with.
         splits: ids by the name of the subset.
+        faults: by column and crystal, why a value is missing though the source gives something.
     """
     edge_multiplicity = np.concatenate([graph.edge_multiplicity for graph in graphs])
     width = max(1, int(np.count_nonzero(edge_multiplicity, axis=1).max()))
@@ -153,6 +161,7 @@ def pack(
             config=config,
             ids=np.array(ids, dtype=np.str_),
             columns={name: np.asarray(values, np.float64) for name, values in columns.items()},
+            faults={name: dict(own) for name, own in (faults or {}).items()},
             n_node=np.array([len(graph.atomic_number) for graph in graphs], np.int32),
             n_atom=np.array([len(graph.atom_node) for graph in graphs], np.int32),
             node_atomic_number=np.concatenate([graph.atomic_number for graph in graphs]),
@@ -195,6 +204,7 @@ def save_dataset(
             "nodes": len(dataset.node_atomic_number),
             "atoms": len(dataset.atom_node),
             "columns": list(dataset.columns),
+            "faults": dataset.faults,
             "splits": dataset.splits,
             "content_hash": dataset.content_hash,
         }
@@ -253,6 +263,10 @@ def load_dataset(path: Path) -> GraphDataset:
         return GraphDataset(
             config=GraphConfig.from_dict(header["graph"]),
             columns=dict(zip(header["columns"], columns, strict=True)),
+            faults={
+                name: {int(crystal): fault for crystal, fault in own.items()}
+                for name, own in header["faults"].items()
+            },
             splits=header["splits"],
             content_hash=header["content_hash"],
             **arrays,

@@ -3,7 +3,7 @@
 import io
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 # Control characters, line ends of all kinds, and bytes of a file name that are no UTF-8.
@@ -44,6 +44,12 @@ def printable(text: str) -> str:
 def one_line(error: object) -> str:
     """An error's text for one line of a report, cut at 200 characters."""
     return printable(" ".join(str(error).split())[:200])
+
+
+def some_of(names: Sequence[str]) -> str:
+    """How many crystals, and the first few of their names: ``5 crystals (a, b, c, …)``."""
+    listed = ", ".join([one_line(name) for name in names[:3]] + ["…"] * (len(names) > 3))
+    return f"{len(names):,} crystal{'s' if len(names) > 1 else ''} ({listed})"
 
 
 def exit_status(command: Callable[[], int | None]) -> int:

@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -11,6 +12,20 @@ from data_prep.errors import UserError
 
 UNNAMED_COLUMN = "target"
 """The column of a source that gives one value a crystal and does not name it."""
+
+DEFAULT_PROPERTY = "bulk_modulus"
+
+LARGEST = float(np.finfo(np.float32).max)
+"""The network computes in float32."""
+
+CONSTANT = 1e-12
+"""Values that differ by less than this share of them are one value, rounded."""
+
+MAX_LISTED = 20
+"""Columns that a message lists."""
+
+Faults = Mapping[str, Mapping[int, str]]
+"""By column and row: what is wrong with a value that is there but cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -75,14 +90,17 @@ def canonical_name(name: str) -> str:
     return spelling if spelling in _KNOWN else name
 
 
-def resolve_property(name: str, available_columns: Collection[str]) -> Property:
+def resolve_property(
+    name: str, available_columns: Collection[str], faults: Faults | None = None
+) -> Property:
     """The property a user asked for, with the column of the dataset that holds its values.
 
     ``is_metal`` falls back on ``band_gap``, and a dataset whose only column is unnamed answers
     to any name. A column of the user's own is a regression target without unit or transform.
 
     Raises:
-        UserError: no column fits; the message lists those there are.
+        UserError: no column fits; the message lists those there are, or says, by the ``faults``
+            of the dataset, what is wrong with the values of the one that would.
     """
     wanted = canonical_name(name)
     known = _KNOWN.get(wanted, Property(wanted, wanted))
@@ -95,29 +113,69 @@ def resolve_property(name: str, available_columns: Collection[str]) -> Property:
         return replace(known, column=columns["band_gap"], transform="is_zero")
     if list(available_columns) == [UNNAMED_COLUMN]:
         return replace(known, column=UNNAMED_COLUMN)
+    for column, own in (faults or {}).items():
+        if canonical_name(column) == wanted:
+            raise UserError(f"{name!r} is no column of numbers: {next(iter(own.values()))}")
     close = difflib.get_close_matches(wanted, columns, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else "."
-    listed = ", ".join(sorted(columns)) or "none"
-    raise UserError(f"the data has no property {name!r}{hint} It has: {listed}.")
+    raise UserError(f"the data has no property {name!r}{hint} It has: {_listed(columns)}.")
+
+
+def default_property(available_columns: Collection[str], source: Path) -> Property:
+    """What to train on where nobody said it: the bulk modulus, or else the only column there is.
+
+    A column without a name goes by that of its file or folder, and is a plain number.
+
+    Raises:
+        UserError: there are several columns and none is the bulk modulus, or the only one has no
+            name and the file is called like a known property, so that its unit would be a guess.
+    """
+    columns = {canonical_name(column): column for column in available_columns}
+    if DEFAULT_PROPERTY in columns:
+        return resolve_property(DEFAULT_PROPERTY, available_columns)
+    if len(columns) != 1:
+        raise UserError(
+            f"{source} has no {DEFAULT_PROPERTY}, the default: choose with --property what to "
+            f"predict. It has: {_listed(columns)}."
+        )
+    (column,) = available_columns
+    if column != UNNAMED_COLUMN:
+        return resolve_property(column, available_columns)
+    path = source.resolve()
+    name = path.name if path.is_dir() else path.name.partition(".")[0]
+    if canonical_name(name) in _KNOWN:
+        raise UserError(
+            f"the values of {source} have no name: if they are a {canonical_name(name)}, say so "
+            f"with --property {canonical_name(name)}, else give another name"
+        )
+    return Property(name or UNNAMED_COLUMN, UNNAMED_COLUMN)
+
+
+def _listed(columns: Collection[str]) -> str:
+    some = sorted(columns)[:MAX_LISTED]
+    return ", ".join([*some, "…"] if len(columns) > len(some) else some) or "none"
 
 
 def select_targets(
-    columns: Mapping[str, np.ndarray], properties: Sequence[Property]
+    columns: Mapping[str, np.ndarray],
+    properties: Sequence[Property],
+    faults: Faults | None = None,
 ) -> tuple[np.ndarray, dict[int, str]]:
     """The values to train on.
 
     Args:
         columns: raw values of every column, float64 [C], NaN where missing.
         properties: the T properties asked for.
+        faults: why a value is missing though something was given.
 
     Returns:
-        Transformed values, float32 [C, T], NaN where missing or impossible, and for every crystal
+        Transformed values, float64 [C, T], NaN where missing or impossible, and for every crystal
         without any usable value (row -> reason) why it has to be left out.
     """
     raw = np.stack([columns[wanted.column] for wanted in properties], axis=1)
-    values = np.full(raw.shape, np.nan, np.float32)
+    values = np.full(raw.shape, np.nan)
     for t, wanted in enumerate(properties):
-        usable = np.isfinite(raw[:, t])
+        usable = np.abs(raw[:, t]) <= LARGEST
         if wanted.transform == "log10":
             usable &= raw[:, t] > 0
             values[usable, t] = np.log10(raw[usable, t])
@@ -128,11 +186,16 @@ def select_targets(
             values[usable, t] = raw[usable, t]
         else:
             values[usable, t] = raw[usable, t]
-    reasons = {
-        int(row): "; ".join(map(_why_unusable, properties, raw[row].tolist()))
-        for row in np.flatnonzero(np.isnan(values).all(axis=1))
-    }
-    return values, reasons
+
+    def why(row: int) -> str:
+        own = [(faults or {}).get(wanted.column, {}).get(row) for wanted in properties]
+        return "; ".join(
+            fault or _why_unusable(wanted, value)
+            for fault, wanted, value in zip(own, properties, raw[row].tolist(), strict=True)
+        )
+
+    rows = np.flatnonzero(np.isnan(values).all(axis=1)).tolist()
+    return values, {row: why(row) for row in rows}
 
 
 def standardized(properties: Sequence[Property], target: np.ndarray) -> tuple[Property, ...]:
@@ -140,13 +203,34 @@ def standardized(properties: Sequence[Property], target: np.ndarray) -> tuple[Pr
 
     Classifications stay as they are.
     """
-    result = []
-    for p, values in zip(properties, target.astype(np.float64).T, strict=True):
-        if p.task == "regression":
-            # A constant target has no scale of its own.
-            p = replace(p, mean=float(np.nanmean(values)), scale=float(np.nanstd(values)) or 1.0)
-        result.append(p)
-    return tuple(result)
+    return tuple(
+        replace(p, mean=float(np.nanmean(values)), scale=float(np.nanstd(values)))
+        if p.task == "regression"
+        else p
+        for p, values in zip(properties, target.T, strict=True)
+    )
+
+
+def check_spread(properties: Sequence[Property], target: np.ndarray) -> None:
+    """Make sure that there is something to learn in the transformed training targets [C, T].
+
+    Raises:
+        UserError: a property is not known at all, or a regression's has a single value.
+    """
+    known_values = [values[~np.isnan(values)] for values in target.T]
+    for p, known in zip(properties, known_values, strict=True):
+        if len(known) == 0:
+            raise UserError(f"no crystal of train has a usable value of {p.name}")
+    for p, known in zip(properties, known_values, strict=True):
+        if p.task != "regression":
+            continue
+        if len(known) == 1:
+            raise UserError(f"a single crystal of train has a value of {p.name}: give more")
+        if np.ptp(known) <= max(CONSTANT * np.abs(known).max(), np.finfo(np.float32).tiny):
+            raise UserError(
+                f"{p.name} is {known[0]:g} in all {len(known):,} crystals of train: there is "
+                "nothing to learn, so leave it out"
+            )
 
 
 def _why_unusable(wanted: Property, value: float) -> str:
@@ -154,6 +238,8 @@ def _why_unusable(wanted: Property, value: float) -> str:
         return f"no value of {wanted.name}"
     if np.isinf(value):
         return f"{wanted.name} is infinite"
+    if abs(value) > LARGEST:
+        return f"{wanted.name} = {value:g}: 32-bit numbers end at {LARGEST:.0e}"
     if wanted.transform == "log10":
         return f"{wanted.name} = {value:g}: log10 needs a value above 0"
     return f"{wanted.name} = {value:g}: a class is 0 or 1"

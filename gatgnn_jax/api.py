@@ -141,7 +141,7 @@ def as_list(structures: StructureLike | Iterable[StructureLike]) -> list[Structu
 
 def fit(
     data: str | Path | None = None,
-    property: str = "bulk_modulus",
+    property: str | None = None,
     *,
     run_dir: str | Path | None = None,
     split: str | None = None,
@@ -158,7 +158,8 @@ def fit(
 
     Args:
         data: a dataset directory, or a source of crystals; the bundled ones by default.
-        property: what to predict: one or several (comma-separated) columns of the data.
+        property: what to predict: one or several (comma-separated) columns of the data; by default
+            its bulk modulus, or else its only column.
         run_dir: where to put the results; by default runs/PROPERTY-001, -002, …
         split: ratios as `60:20:20`, or a JSON file with the ids of train, val and test.
         preset: settings to start from.

@@ -23,7 +23,7 @@ from data_prep.progress import plain_console, track
 from data_prep.reading.sources import open_structures
 from gatgnn_jax.cli import Device, output_folder, run_command, use_device
 from gatgnn_jax.pages import plots
-from gatgnn_jax.prediction.columns import prediction_columns, to_csv
+from gatgnn_jax.prediction.columns import digits_of, prediction_columns, to_csv
 from gatgnn_jax.prediction.engines import StreamPredictor
 from gatgnn_jax.prediction.inputs import checked_batch_size, good_crystals, named_files
 from gatgnn_jax.runs.directory import RunDirectory
@@ -98,7 +98,7 @@ def main(arguments: list[str]) -> int:
     spread = np.concatenate(spreads) if spreads else None
     table = prediction_columns(config.properties, values, uncertainty=spread)
     table.insert(0, "id", ids)
-    write_vectors(table, vectors, options.out)
+    write_vectors(table, vectors, options.out, digits_of(config.properties))
     console = plain_console(quiet=options.quiet)
     console.print(f"{len(ids):,} vectors of {vectors.shape[1]} numbers: see {options.out}")
     if skipped:
@@ -119,7 +119,7 @@ def _check_format(out: Path) -> None:
         raise UserError("--out: parquet files need pyarrow: pip install pyarrow, or write .npz")
 
 
-def write_vectors(table: pd.DataFrame, vectors: np.ndarray, out: Path) -> None:
+def write_vectors(table: pd.DataFrame, vectors: np.ndarray, out: Path, digits: int) -> None:
     """Write ids and predictions [C rows] with the vectors [C, F], whole or not at all."""
     unfinished = out.with_name(f".{out.stem}.part{out.suffix}")
     if out.suffix == ".npz":
@@ -138,7 +138,7 @@ def write_vectors(table: pd.DataFrame, vectors: np.ndarray, out: Path) -> None:
         if out.suffix == ".parquet":
             table.to_parquet(unfinished, index=False)
         else:
-            unfinished.write_text(to_csv(table), encoding="utf-8")
+            unfinished.write_text(to_csv(table, digits=digits), encoding="utf-8")
     unfinished.replace(out)
 
 

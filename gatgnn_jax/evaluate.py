@@ -8,7 +8,7 @@ NAME. Evaluating again writes over them.
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -22,14 +22,14 @@ from data_prep.dataset import GraphDataset
 from data_prep.errors import Skipped, UserError
 from data_prep.files import write_text
 from data_prep.progress import plain_console
-from data_prep.properties import resolve_property, select_targets
+from data_prep.properties import Property, resolve_property, select_targets
 from gatgnn_jax.batches.devices import data_mesh, replicate
 from gatgnn_jax.batches.feeds import make_feed
 from gatgnn_jax.batches.splits import SUBSETS
 from gatgnn_jax.cli import Device, output_folder, run_command, use_device
 from gatgnn_jax.models.base import ModelState
-from gatgnn_jax.objective import metrics
-from gatgnn_jax.prediction.columns import to_csv, unit_of
+from gatgnn_jax.objective import metrics, network_targets
+from gatgnn_jax.prediction.columns import digits_of, to_csv, unit_of
 from gatgnn_jax.prediction.engines import DatasetPredictor
 from gatgnn_jax.prediction.subsets import SubsetPredictions, predict_subsets
 from gatgnn_jax.runs.config import RunConfig
@@ -52,6 +52,8 @@ class EvaluateOptions:
     Default: those the run was trained with."""
     subset: Literal["train", "val", "test", "all"] | None = None
     """Which crystals, by the run's split. Default: test; all for other data."""
+    seen: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Of other data, score the crystals too that the model was trained or selected with."""
     out: Path | None = None
     """The folder to write to. Default: one within the run; for a ready-made model, here."""
     device: Device = "auto"
@@ -70,6 +72,8 @@ class Evaluated:
     target: np.ndarray
     subsets: dict[str, np.ndarray]
     skipped: list[Skipped]
+    num_seen: int = 0
+    """crystals left out as the model knows them"""
 
 
 def main(arguments: list[str]) -> int:
@@ -91,14 +95,14 @@ def main(arguments: list[str]) -> int:
 
     # All subsets are planned for, as in training: the same batches give the same predictions.
     mesh = data_mesh()
-    feed = make_feed(
-        crystals.dataset, crystals.target, crystals.subsets, config.train.batch_size, mesh
-    )
+    target = network_targets(crystals.target, config.properties)
+    feed = make_feed(crystals.dataset, target, crystals.subsets, config.train.batch_size, mesh)
     predict = DatasetPredictor(graphdef, feed, config.properties, mesh)
     model = ModelState(*replicate(tuple(model), mesh))
     chosen = {name: rows for name, rows in crystals.subsets.items() if subset in (name, "all")}
     predictions = predict_subsets(predict, model, chosen, crystals.dataset.ids, crystals.target)
-    write_text(folder / "predictions.csv", to_csv(predictions.table()))
+    table = to_csv(predictions.table(), digits=digits_of(config.properties))
+    write_text(folder / "predictions.csv", table)
     scores = {key: value for name in chosen for key, value in predictions.scores(name).items()}
     counts = {name: len(rows) for name, rows in chosen.items()}
     write_text(folder / "metrics.json", to_json(scores | {"crystals": counts}))
@@ -106,6 +110,11 @@ def main(arguments: list[str]) -> int:
 
     console = plain_console(quiet=options.quiet)
     console.print(metrics_table(predictions))
+    if crystals.num_seen:
+        console.print(
+            f"{crystals.num_seen:,} crystals not scored: {options.run} was trained or selected "
+            "with them (--seen scores them too)"
+        )
     if crystals.skipped:
         console.print(f"{len(crystals.skipped):,} crystals left out: see {folder / 'skipped.csv'}")
     console.print(f"see {folder}")
@@ -135,9 +144,14 @@ def own_crystals(run: RunDirectory, config: RunConfig, options: EvaluateOptions)
         raise UserError(
             f"{source or 'the bundled data'} has changed since {run.path} was trained: {advice}"
         )
-    target, reasons = select_targets(dataset.columns, config.properties)
+    target, reasons = select_targets(dataset.columns, config.properties, dataset.faults)
     split = run.read_json("split.json")
-    subsets = {part: np.flatnonzero(np.isin(dataset.ids, split[part])) for part in SUBSETS}
+    every = {part: np.flatnonzero(np.isin(dataset.ids, split[part])) for part in SUBSETS}
+    subsets = {part: rows for part, rows in every.items() if len(rows)}
+    if options.subset != "all" and (wanted := options.subset or "test") not in subsets:
+        raise UserError(
+            f"{run.path} has no {wanted} crystals: name others with --data, or --subset val or all"
+        )
     return Evaluated(dataset, target, subsets, skipped + skipped_rows(dataset, reasons))
 
 
@@ -146,7 +160,7 @@ def other_crystals(
 ) -> Evaluated:
     """Crystals of other data: all with a value, or those that a subset of the run names.
 
-    A ready-made model is not scored on crystals it has seen, by their ids.
+    All are those that the model has not seen, by their ids, if the options do not say otherwise.
 
     Raises:
         UserError: data that cannot be used, of other graph settings, or without the property.
@@ -154,11 +168,12 @@ def other_crystals(
     dataset, skipped = open_dataset(
         data, config.graph, workers=options.workers, quiet=options.quiet
     )
-    properties = [resolve_property(p.name, dataset.columns) for p in config.properties]
-    target, reasons = select_targets(dataset.columns, properties)
-    seen = run.seen_ids()
-    for row in np.flatnonzero(np.isin(dataset.ids, seen)):
-        reasons[int(row)] = f"{run.path.name} was trained or selected with it"
+    properties = [property_in(dataset, p) for p in config.properties]
+    target, reasons = select_targets(dataset.columns, properties, dataset.faults)
+    seen: list[int] = []
+    if subset == "all" and not options.seen:
+        seen = np.flatnonzero(np.isin(dataset.ids, run.seen_ids())).tolist()
+    reasons |= dict.fromkeys(seen, f"{run.path.name} was trained or selected with it")
     rows = np.setdiff1d(np.arange(len(dataset)), list(reasons))
     if subset != "all":
         named = run.read_json("split.json")[subset]
@@ -166,9 +181,21 @@ def other_crystals(
     if len(rows) == 0:
         names = " or ".join(p.name for p in properties)
         which = "" if subset == "all" else f" of the subset {subset}"
-        new = " that the model has not seen in training" if seen else ""
+        new = " that the model has not seen in training (--seen scores those too)" if seen else ""
         raise UserError(f"{data} has no crystal{which} with a usable value of {names}{new}")
-    return Evaluated(dataset, target, {subset: rows}, skipped + skipped_rows(dataset, reasons))
+    left_out = skipped + skipped_rows(dataset, reasons)
+    return Evaluated(dataset, target, {subset: rows}, left_out, len(seen))
+
+
+def property_in(dataset: GraphDataset, p: Property) -> Property:
+    """A property of a run, with the column of other data that holds its values.
+
+    Raises:
+        UserError: there is none.
+    """
+    found = resolve_property(p.name, dataset.columns, dataset.faults)
+    # A class may stand there in another way: a metal by its gap. Numbers stay what they were.
+    return found if found.task == p.task == "classification" else replace(p, column=found.column)
 
 
 def skipped_rows(dataset: GraphDataset, reasons: Mapping[int, str]) -> list[Skipped]:

@@ -30,7 +30,7 @@ def num_outputs(properties: Sequence[Property]) -> int:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Sums:
-    """Totals over the targets of some crystals, [T] each; of an ensemble, its members' mean."""
+    """Totals over the targets of some crystals, [T] each; the members' mean."""
 
     loss: jax.Array
     error: jax.Array
@@ -48,14 +48,8 @@ def loss_sums(
 
     Cross-entropy for classification; for regression Huber's loss in the units of the network's
     output, which with a `huber_delta` of 1 is the paper's SmoothL1 (section 2.4). `prediction`
-    [G, outputs] or, of an ensemble, [G, M, outputs]; `target` [G, T].
+    [G, outputs], `target` [G, T] as of `network_targets`.
     """
-    if prediction.ndim == 3:
-        members = [
-            loss_sums(own, target, properties, huber_delta)
-            for own in jnp.moveaxis(prediction, 1, 0)
-        ]
-        return jax.tree.map(lambda *own: sum(own) / len(own), *members)
     totals = []
     for t, (p, outputs) in enumerate(zip(properties, output_slices(properties), strict=True)):
         known = ~jnp.isnan(target[:, t])
@@ -67,26 +61,45 @@ def loss_sums(
             loss = optax.softmax_cross_entropy_with_integer_labels(output, label)
             error = (output.argmax(-1) != label).astype(jnp.float32)
         else:
-            difference = output[:, 0] - (value - p.mean) / p.scale
+            difference = output[:, 0] - value
             loss = optax.huber_loss(difference, delta=huber_delta)
             error = jnp.abs(difference) * p.scale
         totals.append([jnp.where(known, x, 0.0).sum() for x in (loss, error, 1.0)])
     return Sums(*jnp.asarray(totals).T)
 
 
-def predicted_values(prediction: np.ndarray, properties: Sequence[Property]) -> np.ndarray:
-    """Outputs [C, outputs] → [C, T]: transformed values; for a classification P(class 1).
+def mean_loss_sums(
+    prediction: jax.Array, target: jax.Array, properties: Sequence[Property], huber_delta: float
+) -> Sums:
+    """The mean of `loss_sums` over the members of `prediction` [G, M, outputs]."""
+    members = [
+        loss_sums(own, target, properties, huber_delta) for own in jnp.moveaxis(prediction, 1, 0)
+    ]
+    return jax.tree.map(lambda *own: sum(own) / len(own), *members)
 
-    Of an ensemble, [C, M, outputs], the members' mean.
+
+def network_targets(target: np.ndarray, properties: Sequence[Property]) -> np.ndarray:
+    """What the network is to give for transformed targets [C, T]: in units of `scale` above `mean`.
+
+    The step back of `predicted_values`. It is made in float64: of energies that differ little,
+    far from 0, float32 would leave nothing but steps.
     """
-    values = _values(prediction, properties)
-    return values.mean(axis=1) if values.ndim == 3 else values
+    mean, scale = (np.array([getattr(p, name) for p in properties]) for name in ("mean", "scale"))
+    return ((target - mean) / scale).astype(np.float32)
+
+
+def predicted_values(prediction: np.ndarray, properties: Sequence[Property]) -> np.ndarray:
+    """Outputs [C, M, outputs] → [C, T]: the M members' mean of transformed values.
+
+    For a classification it is P(class 1).
+    """
+    return _values(prediction, properties).mean(axis=1)
 
 
 def member_spread(prediction: np.ndarray, properties: Sequence[Property]) -> np.ndarray | None:
-    """Standard deviation of an ensemble's members [C, T]; None for a single network."""
+    """Standard deviation over the members of [C, M, outputs]: [C, T]; None of a single one."""
     values = _values(prediction, properties)
-    return values.std(axis=1, ddof=1) if values.ndim == 3 else None
+    return values.std(axis=1, ddof=1) if values.shape[1] > 1 else None
 
 
 def _values(prediction: np.ndarray, properties: Sequence[Property]) -> np.ndarray:

@@ -24,7 +24,7 @@ from data_prep.graph import CrystalGraph
 from data_prep.progress import plain_console, track
 from data_prep.reading.sources import open_structures
 from gatgnn_jax.cli import Device, output_folder, run_command, use_device
-from gatgnn_jax.prediction.columns import prediction_columns
+from gatgnn_jax.prediction.columns import digits_of, prediction_columns
 from gatgnn_jax.prediction.engines import StreamPredictor
 from gatgnn_jax.prediction.growing_table import GrowingTable, Progress
 from gatgnn_jax.prediction.inputs import Named, checked_batch_size, good_crystals, named_files
@@ -69,7 +69,7 @@ def main(arguments: list[str]) -> int:
     console = plain_console(quiet=options.quiet)
 
     key = fingerprint(config.to_json(), [run.path / "checkpoints" / "best", *files])
-    table = GrowingTable(options.out, key)
+    table = GrowingTable(options.out, key, digits_of(config.properties))
     before = table.restore()
     if before.done:
         console.print(f"going on after {before.done:,} crystals, which are in {table.part}")

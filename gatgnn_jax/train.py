@@ -19,15 +19,16 @@ from data_prep.config import GraphConfig
 from data_prep.dataset import GraphDataset
 from data_prep.errors import Skipped, UserError
 from data_prep.progress import plain_console
-from data_prep.properties import Property, resolve_property, select_targets, standardized
+from data_prep.properties import DEFAULT_PROPERTY, Property, standardized
 from gatgnn_jax.batches.feeds import Streaming
-from gatgnn_jax.batches.splits import SUBSETS, make_split
+from gatgnn_jax.batches.splits import SUBSETS
 from gatgnn_jax.cli import Device, run_command, use_device
 from gatgnn_jax.config import PRESETS, ModelConfig, PresetName, TrainConfig
 from gatgnn_jax.pages.plots import draw_training
 from gatgnn_jax.pages.report import write_report
 from gatgnn_jax.runs.config import DataInfo, RunConfig
 from gatgnn_jax.runs.directory import PRETRAINED, RunDirectory, next_run_directory
+from gatgnn_jax.training.data import chosen_properties, training_data
 from gatgnn_jax.training.loggers import LoggerName, check_loggers, logging_to
 from gatgnn_jax.training.loop import Interrupted, Trainer
 from gatgnn_jax.training.results import write_results
@@ -42,11 +43,12 @@ class TrainOptions:
     data: Path | None = None
     """A dataset directory, a folder with id_prop.csv, JSON lines, a pymatgen/monty JSON or a
     Matbench json.gz. Default: the 1,181 bundled elastic crystals."""
-    property: str = "bulk_modulus"
-    """What to predict: one or several (comma-separated) columns of the data."""
+    property: str | None = None
+    """What to predict: one or several (comma-separated) columns of the data. Default: its bulk
+    modulus, or else its only column."""
     split: str | None = None
-    """Ratios of train, val and test as 60:20:20 (the default, unless the data brings a split), or a
-    JSON file with the ids of each."""
+    """Ratios of train, val and test as 60:20:20 (the default, unless the data brings a split; a
+    last ratio of 0 leaves out the test), or a JSON file with the ids of each."""
     preset: PresetName = "paper-cgcnn"
     """Settings to start from; every single one can be changed below."""
     limit: int | None = None
@@ -136,6 +138,8 @@ class Prepared:
     target: np.ndarray
     subsets: dict[str, np.ndarray]
     skipped: list[Skipped]
+    notes: list[str]
+    """what the user should know of the data, one line each"""
 
     @property
     def properties(self) -> tuple[Property, ...]:
@@ -144,7 +148,8 @@ class Prepared:
 
     def split_ids(self) -> dict[str, list[str]]:
         """Ids of each subset."""
-        return {name: self.dataset.ids[rows].tolist() for name, rows in self.subsets.items()}
+        own = {name: self.dataset.ids[rows].tolist() for name, rows in self.subsets.items()}
+        return {name: own.get(name, []) for name in SUBSETS}
 
 
 def prepare(options: TrainOptions, resumed: RunConfig | None) -> Prepared:
@@ -165,29 +170,22 @@ def prepare(options: TrainOptions, resumed: RunConfig | None) -> Prepared:
     )
     if resumed is not None and dataset.content_hash != resumed.data.content_hash:
         raise UserError(f"{source or 'the bundled data'} has changed since the run was started")
+    notes = []
     if resumed is None:
-        names = dict.fromkeys(name.strip() for name in options.property.split(","))
-        properties = tuple(resolve_property(name, dataset.columns) for name in names)
+        properties = chosen_properties(options.property, dataset, source)
+        if options.property is None and properties[0].name != DEFAULT_PROPERTY:
+            notes.append(f"{properties[0].name}: the only column of {source}")
     else:
         properties = resumed.properties
-    target, reasons = select_targets(dataset.columns, properties)
-    usable = np.setdiff1d(np.arange(len(dataset)), list(reasons))
-    if len(usable) == 0:
-        raise UserError(f"no crystal has a usable value of {options.property}")
-    skipped = skipped + [Skipped(str(dataset.ids[row]), why) for row, why in reasons.items()]
-    subsets = make_split(dataset, usable, split, settings.seed)
-    for name in ("train", "val"):
-        for p, known in zip(properties, ~np.isnan(target[subsets[name]]).all(0), strict=True):
-            if not known:
-                raise UserError(f"no crystal of {name} has a usable value of {p.name}")
+    data = training_data(dataset, skipped, properties, split, settings.seed, limit)
     if resumed is None and settings.standardize:
-        properties = standardized(properties, target[subsets["train"]])
+        properties = standardized(properties, data.target[data.subsets["train"]])
     info = DataInfo(
         source=None if source is None else str(source.absolute()),
         limit=limit,
         split=split if split is None or not Path(split).is_file() else str(Path(split).absolute()),
         content_hash=dataset.content_hash,
-        element_counts=_element_counts(dataset, subsets["train"]),
+        element_counts=_element_counts(dataset, data.subsets["train"]),
     )
     if resumed is None and settings.init_from is not None:
         start = RunDirectory.open(Path(settings.init_from)).path.absolute()
@@ -197,16 +195,18 @@ def prepare(options: TrainOptions, resumed: RunConfig | None) -> Prepared:
         trained = trained_run(start, RunConfig(graph, model, settings, properties, info)).config()
         if same_properties(properties, trained.properties):  # its last layer speaks in its units
             if settings.ensemble > 1:
+                names = ",".join(p.name for p in properties)
                 raise UserError(
-                    f"--init-from {settings.init_from} predicts {options.property} already, so "
-                    "that all members of an ensemble would be the same: leave it out"
+                    f"--init-from {settings.init_from} predicts {names} already, so that all "
+                    "members of an ensemble would be the same: leave it out"
                 )
             properties = tuple(
                 dataclasses.replace(own, mean=other.mean, scale=other.scale)
                 for own, other in zip(properties, trained.properties, strict=True)
             )
     config = RunConfig(graph, model, settings, properties, info)
-    return Prepared(config, dataset, target, subsets, skipped)
+    notes += data.notes
+    return Prepared(config, dataset, data.target, data.subsets, data.skipped, notes)
 
 
 def train(
@@ -223,12 +223,15 @@ def train(
     )
     if not trainer.restore(run) and config.train.init_from is not None:
         trainer.start_from(Path(config.train.init_from))
-    sizes = ", ".join(f"{len(prepared.subsets[name]):,} {name}" for name in SUBSETS)
+    sizes = ", ".join(f"{len(rows):,} {name}" for name, rows in prepared.subsets.items())
     names = ", ".join(p.name for p in config.properties)
     console.print(f"{names}: {sizes} crystals; results in {run.path}", highlight=False)
+    for note in prepared.notes:
+        console.print(note, highlight=False, soft_wrap=True)
     if prepared.skipped:
         report = run.path / "skipped.csv"
-        console.print(f"{len(prepared.skipped):,} crystals left out: see {report}", highlight=False)
+        left_out = f"{len(prepared.skipped):,} crystals left out: see {report}"
+        console.print(left_out, highlight=False, soft_wrap=True)
     headline = headline_metric(config.properties)
     reporter = TrainingReporter(console, config.train.epochs, trainer.progress.epoch, headline)
     try:

@@ -28,10 +28,11 @@ def states_of(averaging: float) -> list[TrainState]:
     everything, mesh = np.arange(20), data_mesh(jax.devices()[:1])
     feed = ResidentFeed(data, {"train": everything}, 20, mesh)
     [(crystals, batches)] = feed(feed.plan.deal(everything))
-    optimizer = make_optimizer(TrainConfig(learning_rate=0.01), 1)
+    settings = TrainConfig(learning_rate=0.01, averaging=averaging)
+    optimizer = make_optimizer(settings, 1)
     graphdef, state = init_state(small_model(GraphConfig()), optimizer, averaging > 0)
     properties = (Property("x", "x"),)
-    steps = make_train_steps(graphdef, optimizer, properties, feed.plan.shape, mesh, averaging)
+    steps = make_train_steps(graphdef, optimizer, properties, feed.plan.shape, mesh, settings)
     state, states = replicate(state, mesh), []
     for _ in range(STEPS):
         state, _ = steps(state, crystals, batches, jax.random.key(0))

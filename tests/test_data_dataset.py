@@ -135,7 +135,7 @@ def test_damaged_or_foreign_datasets_are_refused(dataset, tmp_path):
         np.save(path / "atom_node.npy", np.zeros(3, np.int32))
 
     for name, change, message in [
-        ("format", new_format, "dataset format 99, this program reads 1: build"),
+        ("format", new_format, "dataset format 99, this program reads 2: build"),
         ("cut", cut, "is damaged: build it again"),
         ("shorten", shorten, "is damaged: build it again"),
         ("gone", lambda path: (path / "n_atom.npy").unlink(), "is damaged: build it again"),

@@ -103,7 +103,7 @@ def test_json_lines_may_unpack_to_any_size(tmp_path: Path, monkeypatch: pytest.M
         (repr(rock_salt().as_dict()), "a Python dictionary as text, not JSON: write json.dumps"),
         (str(rock_salt()), "the structure as Python prints it, which is no format"),
         ('{"lattice": ', "the structure is not valid JSON"),
-        ("NaCl", "unreadable CIF"),
+        ("NaCl", "the text is no CIF, no POSCAR"),
     ],
 )
 def test_texts_that_are_no_structure(text: str, reason: str, tmp_path: Path) -> None:

@@ -77,10 +77,9 @@ def test_folder_with_header_and_several_columns(tmp_path: Path) -> None:
         (tmp_path / f"{name}.cif").write_text(NACL)
     (tmp_path / "id_prop.csv").write_text("id,gap,formula\nmp-1.2,1.5,NaCl\nb.cif,,NaCl\nb,2,x\n")
     dataset, skipped = build(tmp_path)
-    assert {name: values.tolist() for name, values in dataset.columns.items()} == {"gap": [1.5]}
+    assert {name: values.tolist() for name, values in dataset.columns.items()} == {"gap": [1.5, 2]}
     assert [tuple(row) for row in skipped] == [
         ("b", "no value of gap"),
-        ("b", "duplicate id: the first crystal of that id is kept"),
     ]
     (tmp_path / "id_prop.csv").write_text("mp-1.2,1.5,\nb,2.5,3\n")
     columns = build(tmp_path)[0].columns

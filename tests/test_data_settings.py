@@ -1,16 +1,22 @@
-"""Graph settings, the table of the elements, properties and columns of numbers."""
+"""Graph settings, the table of the elements, and properties."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 from pymatgen.core import Element
 
-from data_prep.columns import number_columns
 from data_prep.config import GRAPH_PRESETS, GraphConfig
 from data_prep.elements import BINS, FEATURE_SIZE, element_features
 from data_prep.errors import UserError
-from data_prep.properties import resolve_property, select_targets
+from data_prep.properties import (
+    Property,
+    check_spread,
+    default_property,
+    resolve_property,
+    select_targets,
+)
 
 
 @pytest.mark.parametrize(("preset", "count"), [("cgcnn", 41), ("megnet", 9)])
@@ -109,6 +115,54 @@ def test_units_and_tasks():
 def test_unknown_property_lists_what_there_is():
     with pytest.raises(UserError, match=r"did you mean 'bulk_modulus'\? It has: bulk_modulus"):
         resolve_property("bulk_modulos", ["bulk_modulus", "shear_modulus"])
+    with pytest.raises(UserError, match="'gap' is no column of numbers: gap = '1 eV'"):
+        resolve_property("gap", ["x"], {"gap": {0: "gap = '1 eV' is not a number"}})
+
+
+def test_without_a_name_the_only_column_is_taken(tmp_path: Path):
+    """What has no name goes by that of its file or folder, and is a plain number."""
+    folder = tmp_path / "hardness_data.2"
+    folder.mkdir()
+    unnamed = Property("hardness_data.2", "target")
+    assert default_property(["target"], folder) == unnamed
+    assert default_property(["target"], tmp_path / "hv.jsonl.gz") == Property("hv", "target")
+    assert default_property(["gap pbe"], folder).name == "band_gap"
+    assert default_property(["x", "K_VRH"], folder).column == "K_VRH"
+    for columns, source, message in [
+        (["x", "gap"], folder, "choose with --property what to predict. It has: gap, x"),
+        ([], folder, "It has: none"),
+        (["target"], tmp_path / "bulk-moduli.csv", "say so with --property bulk_modulus, else"),
+    ]:
+        with pytest.raises(UserError, match=message):
+            default_property(columns, source)
+
+
+def test_numbers_beyond_float32_are_left_out():
+    columns = {"x": np.array([1e39, -3e38, 1.0]), "k_vrh": np.array([1e200, 1.0, 1.0])}
+    values, reasons = select_targets(columns, [resolve_property("x", columns)])
+    np.testing.assert_array_equal(values[:, 0], [np.nan, -3e38, 1])
+    assert reasons == {0: "x = 1e+39: 32-bit numbers end at 3e+38"}
+    assert list(select_targets(columns, [resolve_property("k_vrh", columns)])[1]) == [0]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([5.0, 5.0, 5.0], "x is 5 in all 3 crystals of train: there is nothing to learn"),
+        # 0.1 three times, added up and divided, is not 0.1: still one value.
+        ([0.1, 0.1, 0.1 + 2e-17], "x is 0.1 in all 3"),
+        ([5.0, np.nan, np.nan], "a single crystal of train has a value of x"),
+        ([np.nan, np.nan, np.nan], "no crystal of train has a usable value of x"),
+    ],
+)
+def test_nothing_to_learn_is_said(values: list[float], message: str):
+    varied = np.array([1.0, 2.0, 3.0])
+    properties = [Property("y", "y"), Property("x", "x")]
+    with pytest.raises(UserError, match=message):
+        check_spread(properties, np.stack([varied, values], axis=1))
+    check_spread(properties, np.stack([varied, -535_000 + 1e-3 * varied], axis=1))
+    # A class may be the same for all.
+    check_spread([Property("c", "c", task="classification")], np.ones((3, 1)))
 
 
 def test_targets_are_transformed_and_missing_ones_are_nan():
@@ -118,10 +172,10 @@ def test_targets_are_transformed_and_missing_ones_are_nan():
     }
     wanted = [resolve_property(name, columns) for name in ("bulk_modulus", "is_metal", "band_gap")]
     values, reasons = select_targets(columns, wanted)
-    assert values.dtype == np.float32
+    assert values.dtype == np.float64
     nan = np.nan
     expected = [[2, 1, 0], [1, 0, 1.5], [nan] * 3, [nan] * 3, [nan] * 3, [0, nan, nan]]
-    np.testing.assert_allclose(values, np.array(expected, np.float32))
+    np.testing.assert_allclose(values, expected)
     assert sorted(reasons) == [2, 3, 4]
     assert reasons[2].startswith("no value of bulk_modulus")
     assert reasons[3].startswith("bulk_modulus = -3.2: log10 needs a value above 0")
@@ -133,35 +187,3 @@ def test_classes_other_than_0_and_1_are_no_class():
     values, reasons = select_targets(columns, [resolve_property("is_metal", columns)])
     np.testing.assert_array_equal(values, [[0], [1], [np.nan]])
     assert reasons == {2: "is_metal = 2: a class is 0 or 1"}
-
-
-def test_columns_of_numbers_are_told_from_text():
-    columns, reasons = number_columns(
-        [
-            {"formula": "NaCl", "gap": "5.0", "metal": False},
-            {"formula": "Cu", "gap": 0, "metal": "True"},
-            {"formula": "Fe", "gap": None},
-        ]
-    )
-    assert list(columns) == ["gap", "metal"]
-    np.testing.assert_array_equal(columns["gap"], [5, 0, np.nan])
-    np.testing.assert_array_equal(columns["metal"], [0, 1, np.nan])
-    assert reasons == {2: "no value of gap or metal"}
-
-
-@pytest.mark.parametrize(
-    ("value", "reason"),
-    [
-        (None, "no value of gap"),
-        ("", "no value of gap"),
-        ("abc", "gap = 'abc' is not a number"),
-        (math.nan, "gap is NaN"),
-        ("nan", "gap is NaN"),
-        (-math.inf, "gap is infinite"),
-        ("1e999", "gap is infinite"),
-        ([1.0], "gap = '[1.0]' is not a number"),
-    ],
-)
-def test_each_kind_of_bad_value_has_its_own_reason(value, reason):
-    _, reasons = number_columns([{"gap": 1.0}, {"gap": value}])
-    assert reasons == {1: reason}

@@ -55,7 +55,7 @@ def test_tests_by_default_and_writes_into_the_run(run, capsys):
 
 def test_other_data(run, moved, tmp_path):
     """All its crystals that have a value, under whatever name its column goes."""
-    assert evaluate_to(tmp_path / "all", run, "--data", moved) == 0
+    assert evaluate_to(tmp_path / "all", run, "--data", moved, "--seen") == 0
     table = pd.read_csv(tmp_path / "all" / "predictions.csv")
     ids = [row["id"] for row in bundled_rows(50)]
     assert table.id.tolist() == ids[:3] + ids[5:]
@@ -73,6 +73,22 @@ def test_other_data(run, moved, tmp_path):
     assert evaluate_to(tmp_path / "test", run, "--data", moved, "--subset", "test") == 0
     tested = pd.read_csv(tmp_path / "test" / "predictions.csv").id
     assert set(tested) == set(table.id) & set(read(run / "split.json")["test"])
+
+
+def test_crystals_the_run_knows_are_not_scored(run, moved, tmp_path, capsys):
+    """Of other data, those of its training and validation are counted and left out, by id."""
+    split = read(run / "split.json")
+    usable = {row["id"] for number, row in enumerate(bundled_rows(50)) if number not in (3, 4)}
+    known = {*split["train"], *split["val"]}
+    assert evaluate.main([str(run), "--data", str(moved), "--out", str(tmp_path / "new")]) == 0
+    assert set(pd.read_csv(tmp_path / "new" / "predictions.csv").id) == usable - known
+    count = len(known & {row["id"] for row in bundled_rows(50)})
+    assert f"{count} crystals not scored: {run} was trained" in capsys.readouterr().out
+    skipped = pd.read_csv(tmp_path / "new" / "skipped.csv")
+    assert set(skipped.id) >= known & usable
+    # What the run's own subset names is scored as asked.
+    assert evaluate_to(tmp_path / "val", run, "--data", moved, "--subset", "val") == 0
+    assert set(pd.read_csv(tmp_path / "val" / "predictions.csv").id) == usable & {*split["val"]}
 
 
 def test_several_properties_and_classes(tmp_path):
@@ -116,6 +132,14 @@ def test_bad_input_is_explained(run, moved, tmp_path, capsys):
         tmp_path / "gaps.jsonl", 3, lambda number, old: {"gap": None if number == 1 else 1, "x": 0}
     )
     assert "no crystal of the subset val" in message(own, "--data", gaps, "--subset", "val")
+
+    assert "has not seen in training (--seen scores" in message(
+        untrained_run(tmp_path / "all", ["gap"], source, split=split | {"val": ids}),
+        "--data",
+        source,
+    )
+    untested = untrained_run(tmp_path / "untested", ["gap"], source, split=split | {"test": []})
+    assert "has no test crystals: name others with --data, or --subset val" in message(untested)
 
     assert evaluate_to(tmp_path / "out", own) == 0
     # Of one crystal there is no R²; JSON has no NaN.

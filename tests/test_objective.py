@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from data_prep.properties import Property
-from gatgnn_jax.objective import loss_sums
+from gatgnn_jax.objective import loss_sums, network_targets, predicted_values
 
 IN_UNITS = Property("modulus", "modulus", mean=10.0, scale=2.0)
 
@@ -20,9 +20,21 @@ IN_UNITS = Property("modulus", "modulus", mean=10.0, scale=2.0)
     ],
 )
 def test_the_loss_turns_linear_at_delta(delta: float, expected: float):
-    target = jnp.asarray([[10.0], [12.0], [8.0], [np.nan]])
+    target = network_targets(np.array([[10.0], [12.0], [8.0], [np.nan]]), [IN_UNITS])
     output = jnp.asarray([[0.1], [1.5], [2.0], [7.0]])
-    sums = loss_sums(output, target, [IN_UNITS], delta)
+    sums = loss_sums(output, jnp.asarray(target), [IN_UNITS], delta)
     np.testing.assert_allclose(sums.loss, [expected], rtol=1e-6)
     np.testing.assert_allclose(sums.error, [2 * (0.1 + 0.5 + 3)], rtol=1e-6)
     assert sums.count.tolist() == [3]
+
+
+def test_energies_that_differ_little_far_from_zero_stay_apart():
+    """Thousandths at -535,000 eV, where float32 has steps of 1/32: there and back in float64."""
+    energies = -535_000 + 0.001 * np.arange(12.0)[:, None]
+    mean, scale = float(energies.mean()), float(energies.std())
+    own = [Property("energy", "energy", mean=mean, scale=scale)]
+    target = network_targets(energies, own)
+    assert target.dtype == np.float32
+    steps = 1 / np.std(np.arange(12))  # in units of the spread
+    np.testing.assert_allclose(np.diff(target[:, 0]), steps, rtol=1e-6)
+    np.testing.assert_allclose(predicted_values(target, own), energies, rtol=0, atol=1e-8)

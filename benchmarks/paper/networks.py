@@ -11,7 +11,6 @@ from rich.progress import track
 from benchmarks.paper.results import Row, error
 from benchmarks.paper.trainings import Place, Training
 from gatgnn_jax.cli import use_device
-from gatgnn_jax.models.base import ModelState
 from gatgnn_jax.train import parse, prepare
 from gatgnn_jax.training.loop import Trainer
 
@@ -42,7 +41,7 @@ def speeds(trainings: Sequence[Training], place: Place) -> list[Row]:
         for method, trainer in trainers.items():
             trainer.run_epoch()
             started = time.perf_counter()
-            trainer.predict(ModelState(*trainer.state.model), everything)
+            trainer.predict(trainer.state.model, everything)
             predicted = len(everything) / (time.perf_counter() - started)
             if timed:
                 trained = trainer.progress.timing[-1]["crystals_per_second"]

@@ -4,22 +4,19 @@ Items are made cheaply: files are not opened and lines not decoded here, so that
 can be done by many processes (``data_prep.reading.sources.read_item``).
 """
 
-import csv
-import io
 import itertools
-import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 from pymatgen.core import Structure
 
-from data_prep.errors import BadCrystal, UserError
+from data_prep.errors import BadCrystal, UserError, one_line
 from data_prep.properties import UNNAMED_COLUMN
+from data_prep.reading.csv_rows import column_names, csv_rows, wrong_width
 from data_prep.reading.folders import structure_files, structure_id, structure_path
-from data_prep.reading.opening import Unreadable, opened
+from data_prep.reading.opening import opened
 from data_prep.reading.structures import MAX_BYTES, Atoms
 from data_prep.reading.texts import parse_json
 
@@ -31,8 +28,9 @@ class Record:
     """One crystal as its source gives it."""
 
     id: str
-    structure: Path | str | Mapping[str, Any] | Structure | Atoms | None
-    """A file, a text (`structure_from_text`), a dictionary, or a structure of pymatgen or ASE."""
+    structure: Path | str | Mapping[str, Any] | Structure | Atoms | BadCrystal | None
+    """A file, a text (`structure_from_text`), a dictionary, a structure of pymatgen or ASE, or the
+    reason why there is none of these."""
     targets: Mapping[str, Any] = field(default_factory=dict)
     """Raw values by column, of any type."""
     split: str | None = None
@@ -62,19 +60,16 @@ def read_folder(folder: Path) -> list[Record]:
     for file in structure_files(folder):
         for id_of in (structure_id, structure_path):
             files.setdefault(id_of(file.relative_to(folder)), file)
-    csv.field_size_limit(sys.maxsize)  # a longer id is the fault of one crystal
-    with table.open(newline="", encoding="utf-8-sig") as lines:
-        try:
-            rows = [[cell.strip() for cell in row] for row in csv.reader(lines) if any(row)]
-        except (csv.Error, UnicodeDecodeError):
-            raise UserError(f"{table} is no comma-separated table") from None
+    rows = list(csv_rows(table))
     if not rows:
         raise UserError(f"{table} is empty: write one line 'id,value' for each crystal")
     width = max(len(row) for row in rows)
     if width < 2:
         raise UserError(f"{table} has a single column: write 'id,value' on each line")
-    if _name_in(files, rows[0][0]) not in files and not any(map(_is_number, rows[0][1:])):
-        names = rows.pop(0)[1:]
+    first = rows[0][1:]
+    is_header = all(first) and not any(map(_is_number, first))
+    if is_header and _name_in(files, rows[0][0]) not in files:
+        names = column_names(rows.pop(0), table)[1:]
     elif width == 2:
         names = [UNNAMED_COLUMN]
     else:
@@ -84,8 +79,9 @@ def read_folder(folder: Path) -> list[Record]:
     records = []
     for row in rows:
         name = _name_in(files, row[0])
-        file = files.get(name, folder / f"{name}.cif")
-        records.append(Record(name, file, dict(zip(names, row[1:], strict=False))))
+        path = files.get(name, folder / f"{name}.cif")
+        structure = wrong_width(row, len(names) + 1) or path
+        records.append(Record(name, structure, dict(zip(names, row[1:], strict=False))))
     return records
 
 
@@ -103,23 +99,13 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-@contextmanager
-def _opened(path: Path, *, in_pieces: bool = False) -> Iterator[BinaryIO]:
-    """As `opened`; what goes wrong while the bytes are read is a UserError."""
-    try:
-        with opened(path, in_pieces=in_pieces) as file:
-            yield file
-    except Unreadable as error:
-        raise UserError(f"{path} {error}") from None
-
-
 def read_json_lines(path: Path) -> Iterator[JsonLine]:
     """The lines that are not empty.
 
     Raises:
         UserError: the file cannot be read.
     """
-    with _opened(path, in_pieces=True) as file:
+    with opened(path, in_pieces=True) as file:
         for number in itertools.count(1):
             text = file.readline(MAX_BYTES)
             if not text:
@@ -136,19 +122,25 @@ def read_table(path: Path) -> Iterator[Record]:
     """A row a crystal: an id, a structure (see `structure_from_text`), targets by column.
 
     Raises:
-        UserError: it cannot be read, or has no column of structures.
+        UserError: it cannot be read, has no column of structures, or no rows.
     """
-    csv.field_size_limit(sys.maxsize)  # a CIF is longer than a cell usually is
-    try:
-        with _opened(path) as file:
-            rows = csv.DictReader(io.TextIOWrapper(file, "utf-8-sig", newline=""))
-            if not {"cif", "structure"} & set(rows.fieldnames or ()):
-                raise UserError(f"{path} has no column 'cif' or 'structure'")
-            for number, row in enumerate(rows, 2):
-                own = {key: value for key, value in row.items() if key and value}
-                yield _record_of_row(own, f"row {number}")
-    except (csv.Error, UnicodeDecodeError):
-        raise UserError(f"{path} is no comma-separated table") from None
+    rows = csv_rows(path)
+    names = column_names(next(rows, []), path)
+    if not names:
+        raise UserError(f"{path} is empty")
+    if not {"cif", "structure"} & set(names):
+        raise UserError(
+            f"{path} has no column 'cif' or 'structure' with the text of one; it has: "
+            f"{one_line(', '.join(names))}"
+        )
+    number = 1
+    for number, cells in enumerate(rows, 2):
+        row = {name: cell for name, cell in zip(names, cells, strict=False) if name and cell}
+        record = _record_of_row(row, f"row {number}")
+        wrong = wrong_width(cells, len(names))
+        yield replace(record, structure=wrong) if wrong else record
+    if number == 1:
+        raise UserError(f"{path} has a header line and no crystals")
 
 
 def decode_line(line: JsonLine) -> Record:
@@ -175,14 +167,13 @@ def read_json(path: Path) -> list[Record]:
         UserError: the file cannot be read, or holds something else.
     """
     try:
-        with _opened(path) as file:
+        with opened(path) as file:
             content = parse_json(file.read())
     except ValueError as error:
         raise UserError(f"{path} {error} (JSON lines end in .jsonl)") from None
     rows: list[Any]
     if isinstance(content, dict) and {"index", "columns", "data"} <= content.keys():
-        rows = [dict(zip(content["columns"], row, strict=False)) for row in content["data"]]
-        names = [str(index) for index in content["index"]]
+        rows, names = _split_table(content)
     elif isinstance(content, dict) and "lattice" in content:
         rows, names = [content], [path.name.removesuffix(".gz").removesuffix(".json")]
     elif isinstance(content, dict):
@@ -194,6 +185,15 @@ def read_json(path: Path) -> list[Record]:
     if len(rows) != len(names) or not all(isinstance(row, dict) for row in rows):
         raise UserError(f"{path} is no list of structures, nor of rows with a structure")
     return [_record_of_row(row, name) for row, name in zip(rows, names, strict=True)]
+
+
+def _split_table(content: Mapping[str, Any]) -> tuple[list[Any], list[str]]:
+    """Rows and names of a table as pandas writes it with ``orient="split"``; none if it is not."""
+    index, columns, data = (content[key] for key in ("index", "columns", "data"))
+    whole = all(isinstance(part, list) for part in (index, columns, data))
+    if not whole or any(not isinstance(row, list) or len(row) != len(columns) for row in data):
+        return [], ["damaged"]
+    return [dict(zip(map(str, columns), row, strict=True)) for row in data], list(map(str, index))
 
 
 def _record_of_row(row: Mapping[str, Any], name: str) -> Record:

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from data_prep.errors import UserError
+
 MAX_UNPACKED = 1_000_000_000
 """Bytes a packed file that has to be kept whole may unpack to in any case."""
 
@@ -18,12 +20,21 @@ MAX_RATIO = 100
 """How many times its size a larger one may unpack to: real crystals reach 10; 1,000 is possible."""
 
 
-class Unreadable(Exception):
-    """A file that cannot be read; says why, as the end of a sentence that begins with its name."""
+class Unreadable(UserError):
+    """A file that cannot be read.
+
+    Args:
+        path: the file.
+        reason: the end of a sentence that begins with its name.
+    """
+
+    def __init__(self, path: Path, reason: str):
+        super().__init__(f"{path} {reason}")
+        self.reason = reason
 
 
 @contextmanager
-def opened(path: Path, *, in_pieces: bool = False) -> Iterator[BinaryIO]:
+def opened(path: Path, *, in_pieces: bool = False) -> Iterator[io.BufferedReader]:
     """The bytes of a file, unpacked if its name ends in ``.gz``.
 
     Args:
@@ -40,31 +51,34 @@ def opened(path: Path, *, in_pieces: bool = False) -> Iterator[BinaryIO]:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
             opens = os.access(path, os.R_OK | os.X_OK)
-            raise Unreadable(f"is a folder{', not a file' if opens else ' that cannot be opened'}")
+            raise Unreadable(
+                path, f"is a folder{', not a file' if opens else ' that cannot be opened'}"
+            )
         if not stat.S_ISREG(status.st_mode):
-            raise Unreadable("is a pipe or a device: write its content to a file")
+            raise Unreadable(path, "is a pipe or a device: write its content to a file")
         with path.open("rb") as file:
             if path.suffix == ".gz":
                 limit = max(MAX_RATIO * status.st_size, MAX_UNPACKED)
-                unpacked = _Unpacked(file, math.inf if in_pieces else limit)
+                unpacked = _Unpacked(file, path, math.inf if in_pieces else limit)
                 yield io.BufferedReader(unpacked, 1 << 20)
             else:
                 yield file
     except FileNotFoundError:
         raise Unreadable(
-            "is a link to a file that is not there" if path.is_symlink() else "is not there"
+            path, "is a link to a file that is not there" if path.is_symlink() else "is not there"
         ) from None
     except (EOFError, gzip.BadGzipFile, zlib.error):
-        raise Unreadable("is cut off or damaged: copy it again") from None
+        raise Unreadable(path, "is cut off or damaged: copy it again") from None
     except OSError as error:
-        raise Unreadable(f"cannot be read: {error.strerror}") from None
+        raise Unreadable(path, f"cannot be read: {error.strerror}") from None
 
 
 class _Unpacked(io.RawIOBase):
     """A packed file's content, up to a limit (bytes)."""
 
-    def __init__(self, file: BinaryIO, limit: float):
+    def __init__(self, file: BinaryIO, path: Path, limit: float):
         self._content = gzip.GzipFile(fileobj=file)
+        self._path = path
         self._left = limit
 
     def readable(self) -> bool:
@@ -74,5 +88,7 @@ class _Unpacked(io.RawIOBase):
         count = self._content.readinto(buffer)
         self._left -= count
         if self._left < 0:
-            raise Unreadable(f"unpacks to more than {MAX_RATIO} times its size: unpack it first")
+            raise Unreadable(
+                self._path, f"unpacks to more than {MAX_RATIO} times its size: unpack it first"
+            )
         return count

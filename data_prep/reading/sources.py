@@ -160,6 +160,8 @@ def _located(path: Path) -> Source | list[Path]:
 
 def _structure_of(record: Record) -> Structure:
     content = record.structure
+    if isinstance(content, BadCrystal):
+        raise content
     if isinstance(content, Path):
         return read_structure(content)
     if isinstance(content, str):

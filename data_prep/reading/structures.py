@@ -59,7 +59,7 @@ def read_text(path: Path) -> str:
         with opened(path, in_pieces=True) as file:
             content = file.read(MAX_BYTES + 1)
     except Unreadable as error:
-        raise BadCrystal(f"no structure file: {path.name} {error}") from None
+        raise BadCrystal(f"no structure file: {path.name} {error.reason}") from None
     if len(content) > MAX_BYTES:
         raise BadCrystal(f"the file is larger than {MAX_BYTES // 1_000_000} MB: is it a structure?")
     text = content.decode("utf-8-sig", errors="replace")

@@ -1,6 +1,7 @@
 """Texts that hold a structure, as tables and JSON have them, and JSON itself."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ from data_prep.reading.cif import structure_from_cif
 from data_prep.reading.dictionaries import structure_from_dict
 from data_prep.reading.folders import is_structure_file
 from data_prep.reading.poscar import is_poscar, structure_from_poscar
+
+_CIF_WORDS = re.compile("data_|_cell_length_a|_atom_site", re.IGNORECASE)
+"""A text with none of these is no CIF."""
 
 _PRINTED = ("Full Formula (", "Structure Summary", "Structure(", "Atoms(")
 """How the structures of pymatgen and ASE begin where Python prints them."""
@@ -37,6 +41,8 @@ def structure_from_text(text: str) -> Structure:
             f"{start.strip()[:100]!r} is the name of a file, not a structure: give a folder of the "
             "files with id_prop.csv, or put their text in the table"
         )
+    if start and not _CIF_WORDS.search(text):
+        raise BadCrystal("the text is no CIF, no POSCAR and no dictionary as JSON")
     return structure_from_cif(text)
 
 

@@ -45,7 +45,7 @@ class CrystalArrays(NamedTuple):
     cluster: Array
     """uint8 [A]"""
     target: Array
-    """float32 [C, T], transformed, NaN where missing"""
+    """float32 [C, T], in the units of the network's outputs, NaN where missing"""
 
 
 class CrystalSizes(NamedTuple):
@@ -72,7 +72,7 @@ class BatchShape(NamedTuple):
 def crystal_arrays(
     dataset: GraphDataset, target: np.ndarray, dense: bool | None = None
 ) -> CrystalArrays:
-    """A dataset and its transformed targets [C, T] as flat arrays on the host.
+    """A dataset and what a network is to give for it [C, T] as flat arrays on the host.
 
     Where most of a dataset's K slots a node are used they are kept, so that sums over a node's
     edges are sums over an axis; else (merged edges, small radii) only used slots are kept. `dense`

@@ -78,7 +78,7 @@ class StreamedFeed:
         batch_size: int,
         mesh: Mesh,
     ):
-        """`target` [C, T] is transformed; `subsets` are the crystal numbers that will be dealt."""
+        """`target` [C, T] as of `network_targets`; `subsets` are the crystals that are dealt."""
         self.dataset, self.target, self.mesh = dataset, target, mesh
         self.dense = is_dense(dataset)
         self.plan = BatchPlan(self._sizes(), list(subsets.values()), batch_size, mesh.size)
@@ -123,7 +123,7 @@ def make_feed(
     mesh: Mesh,
     streaming: Streaming = "auto",
 ) -> Feed:
-    """The feed for a dataset with transformed targets [C, T]."""
+    """The feed for a dataset, with what the network is to give [C, T] as of `network_targets`."""
     if streaming == "always" or (streaming == "auto" and _is_large(dataset, mesh)):
         return StreamedFeed(dataset, target, subsets, batch_size, mesh)
     return ResidentFeed(crystal_arrays(dataset, target), subsets, batch_size, mesh)

@@ -18,7 +18,7 @@ jraph: it holds the rows that fill the batch up to its fixed shape.
 | `globals["atom_index"]`    | [A]       | int32   | 0, 1, … within its crystal                    |
 | `globals["atom_number"]`   | [A]       | int32   | 0, 1, … within its dataset                    |
 | `globals["cluster"]`       | [A]       | int32   | 0, 1 or 2: the atom's group by position       |
-| `globals["target"]`        | [G, T]    | float32 | transformed targets; NaN where missing        |
+| `globals["target"]`        | [G, T]    | float32 | targets as `network_targets`; NaN if missing  |
 
 Three things are kept apart that are one in a plain graph, because each is computed once however
 often it is used. Nodes and atoms differ where indistinguishable atoms are merged

@@ -1,39 +1,63 @@
 """Which crystals train, validate and test."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from data_prep.dataset import GraphDataset
-from data_prep.errors import UserError
+from data_prep.errors import UserError, some_of
 
 SUBSETS = ("train", "val", "test")
 DEFAULT_RATIOS = "60:20:20"
 
 
+@dataclass(frozen=True)
+class Split:
+    """Crystal numbers (int64, rising) by subset, and what of split and data did not fit together.
+
+    There always are `train` and `val`; `test` is there if it has crystals.
+    """
+
+    subsets: dict[str, np.ndarray]
+    unassigned: np.ndarray
+    """usable crystals that are in no subset"""
+    notes: tuple[str, ...] = ()
+    """one line each, for the user"""
+
+
 def make_split(
-    dataset: GraphDataset, usable: np.ndarray, split: str | None, seed: int
-) -> dict[str, np.ndarray]:
-    """Crystal numbers (int64, rising) of `train`, `val` and `test`.
+    ids: np.ndarray,
+    usable: np.ndarray,
+    split: str | None,
+    seed: int,
+    own: Mapping[str, Sequence[str]] | None = None,
+    skipped: Sequence[str] = (),
+    limit: int | None = None,
+) -> Split:
+    """Deal crystals to `train`, `val` and `test`.
 
     Args:
-        dataset: the crystals.
+        ids: names of the dataset's crystals [C].
         usable: numbers of those with a target.
-        split: ratios as `60:20:20`, drawn at random; a JSON file with a list of ids for each
-            subset; None for the split that comes with the dataset, else 60:20:20.
+        split: ratios as `60:20:20` (`80:20:0` for no test), drawn at random; a JSON file with a
+            list of ids for each subset; None for the data's own split, else 60:20:20.
         seed: of the random draw.
+        own: the split that comes with the data.
+        skipped: names of the source's crystals that could not become part of the dataset.
+        limit: the dataset is the first crystals of its source only, so that ids may be missing.
 
     Raises:
-        UserError: no such file, ids that are not in the dataset, overlapping or empty subsets.
+        UserError: no such file, ids that the data do not have, overlapping or empty subsets.
     """
-    if split is None and dataset.splits is not None:
-        return _by_ids(dataset, usable, dataset.splits, "the dataset's own split")
+    if split is None and own is not None:
+        return _by_ids(ids, usable, own, "the data's own split", skipped, limit)
     split = split or DEFAULT_RATIOS
     if Path(split).is_file():
-        return _by_ids(dataset, usable, _read(Path(split)), split)
-    return _at_random(usable, _ratios(split), seed)
+        return _by_ids(ids, usable, _read(Path(split)), split, skipped, limit)
+    return Split(_at_random(usable, _ratios(split), seed), usable[:0])
 
 
 def _ratios(text: str) -> list[float]:
@@ -41,10 +65,11 @@ def _ratios(text: str) -> list[float]:
         ratios = [float(part) for part in text.split(":")]
     except ValueError:
         ratios = []
-    if len(ratios) != len(SUBSETS) or min(ratios) <= 0 or not np.isfinite(ratios).all():
+    good = len(ratios) == len(SUBSETS) and np.isfinite(ratios).all()
+    if not good or min(ratios[:-1]) <= 0 or ratios[-1] < 0:
         raise UserError(
-            f"--split {text}: give three ratios above 0 as 60:20:20, or an existing JSON file with "
-            "the ids of train, val and test"
+            f"--split {text}: give three ratios above 0 as 60:20:20 (the last may be 0), or an "
+            "existing JSON file with the ids of train, val and test"
         )
     return ratios
 
@@ -53,16 +78,19 @@ def _at_random(usable: np.ndarray, ratios: Sequence[float], seed: int) -> dict[s
     order = np.random.default_rng(seed).permutation(usable)
     ends = np.rint(np.cumsum(ratios) / np.sum(ratios) * len(order)).astype(int)[:-1]
     parts = dict(zip(SUBSETS, map(np.sort, np.split(order, ends)), strict=True))
-    if empty := [name for name in SUBSETS if len(parts[name]) == 0]:
+    wanted = {name: parts[name] for name, ratio in zip(SUBSETS, ratios, strict=True) if ratio}
+    if empty := [name for name, rows in wanted.items() if len(rows) == 0]:
         raise UserError(f"{len(usable)} crystals are too few to split: {empty[0]} is empty")
-    return parts
+    return wanted
 
 
 def _read(path: Path) -> dict[str, list[str]]:
     try:
-        split = json.loads(path.read_text())
-        return {name: [str(i) for i in split[name]] for name in SUBSETS}
-    except (ValueError, KeyError, TypeError):
+        split = json.loads(path.read_text(encoding="utf-8-sig"))
+        if not all(isinstance(members, list) for members in split.values()):
+            raise TypeError
+        return {name: [str(i) for i in members] for name, members in split.items()}
+    except (ValueError, AttributeError, TypeError, RecursionError):
         raise UserError(
             f'{path} is no split file: it must be JSON like {{"train": ["id", …], "val": […], '
             '"test": […]}'
@@ -70,17 +98,41 @@ def _read(path: Path) -> dict[str, list[str]]:
 
 
 def _by_ids(
-    dataset: GraphDataset, usable: np.ndarray, split: Mapping[str, Sequence[str]], source: str
-) -> dict[str, np.ndarray]:
-    number = {str(dataset.ids[i]): i for i in usable.tolist()}
-    parts = {}
-    taken: dict[str, str] = {}
-    for name in SUBSETS:
-        for identifier in split.get(name, ()):
-            if taken.setdefault(identifier, name) != name:
-                raise UserError(f"{source}: {identifier} is both in {taken[identifier]} and {name}")
-        here = sorted({number[i] for i in split.get(name, ()) if i in number})
-        if not here:
+    ids: np.ndarray,
+    usable: np.ndarray,
+    split: Mapping[str, Sequence[str]],
+    source: str,
+    skipped: Sequence[str],
+    limit: int | None,
+) -> Split:
+    """The subsets that `split` names; ids of crystals that cannot be used are counted."""
+    for name in SUBSETS[:2]:
+        if not split.get(name):
+            raise UserError(f"{source} has no {name} crystals: it has {', '.join(split) or 'none'}")
+    members = {name: list(dict.fromkeys(split.get(name, ()))) for name in SUBSETS}
+    times = Counter(i for own in members.values() for i in own)
+    if twice := [i for i, count in times.items() if count > 1]:
+        both = " and ".join(name for name in SUBSETS if twice[0] in members[name])
+        more = f", and {len(twice) - 1:,} more are in two subsets" if len(twice) > 1 else ""
+        raise UserError(f"{source}: {twice[0]} is both in {both}{more}")
+    notes = []
+    known = {*ids.tolist(), *skipped}
+    if unknown := [i for i in times if i not in known]:
+        if limit is None:
+            raise UserError(f"{source}: the data do not have {some_of(unknown)}")
+        notes.append(f"not among the first {limit:,} crystals: {some_of(unknown)} of {source}")
+    number = {str(ids[row]): row for row in usable.tolist()}
+    if lost := [i for i in times if i in known and i not in number]:
+        notes.append(f"left out as they cannot be used: {some_of(lost)} of {source}")
+    subsets = {
+        name: np.array(sorted(number[i] for i in own if i in number), np.int64)
+        for name, own in members.items()
+        if own
+    }
+    for name, rows in subsets.items():
+        if len(rows) == 0:
             raise UserError(f"{source}: none of the ids of {name} has a usable crystal")
-        parts[name] = np.array(here)
-    return parts
+    unassigned = np.setdiff1d(usable, np.concatenate([*subsets.values()]))
+    if len(unassigned):
+        notes.append(f"in no subset, so left out: {some_of(ids[unassigned].tolist())}")
+    return Split(subsets, unassigned, tuple(notes))

@@ -7,6 +7,7 @@ is each member's own.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,19 @@ import jraph
 from flax import nnx
 
 from gatgnn_jax.models.base import Network, Output
+
+
+def call_members(model: Network, graph: jraph.GraphsTuple, **arguments: Any) -> Output:
+    """Every member's outputs, of an ensemble or of a network alone, which is its only member.
+
+    Predictions are [G, M, outputs] and crystal vectors [G, M, F]; arguments as of `Network`.
+    """
+    output = model(graph, **arguments)
+    if isinstance(model, Ensemble):
+        return output
+    return output._replace(
+        prediction=output.prediction[:, None], crystal_vector=output.crystal_vector[:, None]
+    )
 
 
 class Ensemble(nnx.Module):

@@ -35,11 +35,12 @@ def draw_training(
 ) -> None:
     """The pictures of a finished training, whose epochs are `rows` of `metrics.csv`."""
     properties = predictions.properties
-    predicted, target, spread = predictions.predicted, predictions.target, predictions.spread
+    predicted, target = predictions.predicted, predictions.target
+    spread = predictions.spread.get("test")
     learning_curve(rows, best_epoch, properties, directory)
     parity(predicted, target, properties, directory)
-    if spread["test"] is not None:
-        calibration(predicted["test"], target["test"], spread["test"], properties, directory)
+    if spread is not None:
+        calibration(predicted["test"], target["test"], spread, properties, directory)
 
 
 def learning_curve(
@@ -84,7 +85,10 @@ def parity(
     properties: Sequence[Property],
     directory: Path,
 ) -> None:
-    """`parity.png`: predicted against true values; for a classification the test ROC curve."""
+    """`parity.png`: predicted against true values; for a classification the ROC curve.
+
+    Arrays by subset. Without test crystals those of validation are shown.
+    """
     with mpl.rc_context(STYLE):
         figure, panels = _panels(len(properties), (5.2, 5.2))
         for t, (p, axes) in enumerate(zip(properties, panels, strict=True)):
@@ -146,7 +150,8 @@ def crystal_map(
 def _scatter(
     axes: Axes, p: Property, predicted: Mapping[str, np.ndarray], target: Mapping[str, np.ndarray]
 ) -> None:
-    for name, marker_size in (("train", 8), ("test", 16)):
+    shown = _judged(predicted)
+    for name, marker_size in (("train", 8), (shown, 16)):
         axes.scatter(
             target[name],
             predicted[name],
@@ -165,8 +170,8 @@ def _scatter(
     axes.set(xlim=limits, ylim=limits, aspect="equal", title=_title(p))
     axes.set_xlabel(_with_unit("true", p))
     axes.set_ylabel(_with_unit("predicted", p))
-    scores = metrics(predicted["test"][:, None], target["test"][:, None], [p])
-    text = f"test MAE {scores['mae']:.4f}\nRMSE {scores['rmse']:.4f}\nR² {scores['r2']:.4f}"
+    scores = metrics(predicted[shown][:, None], target[shown][:, None], [p])
+    text = f"{shown} MAE {scores['mae']:.4f}\nRMSE {scores['rmse']:.4f}\nR² {scores['r2']:.4f}"
     axes.text(0.97, 0.04, text, transform=axes.transAxes, ha="right", va="bottom")
     axes.legend(loc="upper left", markerscale=2)
 
@@ -174,19 +179,25 @@ def _scatter(
 def _roc(
     axes: Axes, p: Property, predicted: Mapping[str, np.ndarray], target: Mapping[str, np.ndarray]
 ) -> None:
-    known = np.isfinite(target["test"])
-    scores = metrics(predicted["test"][:, None], target["test"][:, None], [p])
-    if len(np.unique(target["test"][known])) == 2:
+    shown = _judged(predicted)
+    known = np.isfinite(target[shown])
+    scores = metrics(predicted[shown][:, None], target[shown][:, None], [p])
+    if len(np.unique(target[shown][known])) == 2:
         from sklearn.metrics import roc_curve  # as in `objective`: only where needed
 
-        wrong, right, _ = roc_curve(target["test"][known], predicted["test"][known])
-        axes.plot(wrong, right, color=COLORS["test"])
+        wrong, right, _ = roc_curve(target[shown][known], predicted[shown][known])
+        axes.plot(wrong, right, color=COLORS[shown])
     axes.plot([0, 1], [0, 1], color="black", linewidth=0.8, linestyle=":")
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", title=_title(p))
     axes.set_xlabel("false positives")
     axes.set_ylabel("true positives")
-    text = f"test accuracy {scores['accuracy']:.4f}\nAUC {scores['auc']:.4f}"
+    text = f"{shown} accuracy {scores['accuracy']:.4f}\nAUC {scores['auc']:.4f}"
     axes.text(0.97, 0.04, text, transform=axes.transAxes, ha="right", va="bottom")
+
+
+def _judged(predicted: Mapping[str, np.ndarray]) -> str:
+    """The subset that tells how good a model is."""
+    return "test" if "test" in predicted else "val"
 
 
 def _panels(count: int, size: tuple[float, float]) -> tuple[Figure, Sequence[Axes]]:

@@ -18,7 +18,7 @@ from gatgnn_jax.batches.splits import SUBSETS
 from gatgnn_jax.config import PRESETS
 from gatgnn_jax.objective import metrics
 from gatgnn_jax.pages.calibration import calibration_numbers
-from gatgnn_jax.prediction.columns import in_own_unit, unit_of
+from gatgnn_jax.prediction.columns import digits_of, in_own_unit, unit_of
 from gatgnn_jax.runs.config import RunConfig
 
 WORST = 12
@@ -129,6 +129,7 @@ def property_numbers(
     """What the page says of one property."""
     target, predicted, errors = run.target(p), run.predicted(p), run.errors(p)
     counts = run.config.data.element_counts
+    judged = run.test if len(run.test) else np.flatnonzero(run.predictions.subset == "val")
 
     def groups(name_of: Callable[[int], Iterable[Hashable]]) -> list[list[Any]]:
         """Name, test crystals and mean error of each group; a crystal may be in several."""
@@ -147,6 +148,7 @@ def property_numbers(
         )
         for name in SUBSETS
     }
+    digits = digits_of([p]) - 3  # a point of a chart needs no more
     elements = groups(lambda row: sorted(element.symbol for element in cells[row]))
     return {
         "name": p.name,
@@ -154,10 +156,10 @@ def property_numbers(
         "own_unit": p.unit,
         "log": p.transform == "log10",
         "task": p.task,
-        "target": [_short(value) for value in target],
-        "predicted": [_short(value) for value in predicted],
+        "target": [_short(value, digits) for value in target],
+        "predicted": [_short(value, digits) for value in predicted],
         "scores": {name: {k: _short(v, 8) for k, v in s.items()} for name, s in scores.items()},
-        "own_mae": _short(own_unit_error(p, predicted[run.test], target[run.test])),
+        "own_mae": _short(own_unit_error(p, predicted[judged], target[judged])),
         "naive": _short(naive_score(p, target, run.predictions.subset)),
         "curves": [[_short(value) for value in curve] for curve in learning_curves(run, p)],
         "worst": run.worst(p),
@@ -204,9 +206,13 @@ def own_unit_error(p: Property, predicted: np.ndarray, target: np.ndarray) -> fl
 
 
 def naive_score(p: Property, target: np.ndarray, subset: pd.Series) -> float:
-    """The test MAE of always saying the training mean, or the accuracy of the commoner class."""
-    train, test = (target[subset == name][:, None] for name in ("train", "test"))
-    scores = metrics(np.full_like(test, np.nanmean(train)), test, [p])
+    """The MAE of always saying the training mean, or the accuracy of the commoner class.
+
+    That of the test crystals, or if there are none of the validation crystals.
+    """
+    judged = "test" if (subset == "test").any() else "val"
+    train, other = (target[subset == name][:, None] for name in ("train", judged))
+    scores = metrics(np.full_like(other, np.nanmean(train)), other, [p])
     return scores["accuracy" if p.task == "classification" else "mae"]
 
 

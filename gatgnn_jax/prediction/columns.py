@@ -1,5 +1,6 @@
 """Predictions as tables: the columns of every `predictions.csv`."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -70,6 +71,15 @@ def subset_table(
     return pd.concat(tables)
 
 
-def to_csv(table: pd.DataFrame, header: bool = True) -> str:
-    """As CSV text, floats with the 8 digits that float32 holds."""
-    return table.to_csv(index=False, header=header, float_format="%.8g", lineterminator="\n")
+def digits_of(properties: Sequence[Property]) -> int:
+    """Significant digits that tell values apart: the 8 of float32, more where the values of a
+    property lie close together and far from 0."""
+    ratio = max(abs(p.mean) / p.scale for p in properties)
+    return min(8 + max(0, math.floor(math.log10(max(ratio, 1))) - 1), 17)
+
+
+def to_csv(table: pd.DataFrame, header: bool = True, digits: int = 8) -> str:
+    """As CSV text, floats with so many significant digits."""
+    return table.to_csv(
+        index=False, header=header, float_format=f"%.{digits}g", lineterminator="\n"
+    )

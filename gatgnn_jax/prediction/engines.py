@@ -18,6 +18,7 @@ from gatgnn_jax.batches.devices import AXIS, data_mesh
 from gatgnn_jax.batches.feeds import Feed
 from gatgnn_jax.batches.gathering import gather_batch, in_dataset_order
 from gatgnn_jax.models.base import ModelState
+from gatgnn_jax.models.ensemble import call_members
 from gatgnn_jax.objective import member_spread, predicted_values
 from gatgnn_jax.runs.config import RunConfig
 
@@ -26,6 +27,9 @@ EDGES_PER_CRYSTAL = 16
 
 GROWTH = 4
 """A crystal too large for the usual batch gets one that is 4, 16, … times as large."""
+
+EVALUATION_SEED = 0
+"""Random clusters are drawn from this seed in evaluation, so that predictions repeat."""
 
 Item = TypeVar("Item")
 
@@ -133,7 +137,7 @@ class DatasetPredictor:
         return predicted_values(self.outputs(model, subset), self.properties)
 
     def outputs(self, model: ModelState, subset: np.ndarray) -> np.ndarray:
-        """The network's outputs [C, outputs], of an ensemble [C, M, outputs]; NaN for others."""
+        """Each member's outputs [C, M, outputs]; NaN for the other crystals."""
         parts = self.feed.plan.deal(subset)
         # One batch a call: with the steps of a part the program would be another for each subset.
         batches = parts.reshape(-1, 1, parts.shape[-1])
@@ -156,17 +160,13 @@ def _fits(size: BatchShape, shape: BatchShape) -> bool:
     return all(a <= b for a, b in zip(size, shape, strict=True))
 
 
-EVALUATION_SEED = 0
-"""Random clusters are drawn from this seed in evaluation, so that predictions repeat."""
-
-
 class Prediction(NamedTuple):
     """The model's outputs, batch by batch: [batches, devices * B, …]."""
 
     output: jax.Array
-    """[…, outputs]"""
+    """[…, M, outputs]"""
     crystal_vector: jax.Array
-    """[…, F]"""
+    """[…, M, F]"""
 
 
 def make_predict(
@@ -175,13 +175,13 @@ def make_predict(
     """Compiled `(params, stats, data, batches) → Prediction`; `batches` as in training."""
 
     def predict(
-        params: ModelState, stats: ModelState, data: CrystalArrays, batches: jax.Array
+        params: nnx.State, stats: nnx.State, data: CrystalArrays, batches: jax.Array
     ) -> Prediction:
         model = nnx.merge(graphdef, params, stats, copy=True)
 
         def one(crystals: jax.Array) -> Prediction:
             graph = gather_batch(data, crystals, shape)
-            output = model(graph, key=jax.random.key(EVALUATION_SEED))
+            output = call_members(model, graph, key=jax.random.key(EVALUATION_SEED))
             return Prediction(output.prediction[:-1], output.crystal_vector[:-1])
 
         return jax.lax.map(one, batches)

@@ -23,6 +23,7 @@ from data_prep.graph import build_graph
 from gatgnn_jax.batches.arrays import BatchShape, CrystalArrays, crystal_arrays, padded
 from gatgnn_jax.batches.gathering import gather_batch
 from gatgnn_jax.models.base import ModelState, Output
+from gatgnn_jax.models.ensemble import call_members
 from gatgnn_jax.models.gatgnn import LAYERS
 from gatgnn_jax.objective import member_spread, predicted_values
 from gatgnn_jax.prediction.engines import EVALUATION_SEED
@@ -182,4 +183,5 @@ def _apply(
     graphdef: nnx.GraphDef, params: Any, stats: Any, data: CrystalArrays, shape: BatchShape
 ) -> Output:
     graph = gather_batch(data, jnp.zeros(1, jnp.int32), shape)
-    return nnx.merge(graphdef, params, stats, copy=True)(graph, key=jax.random.key(EVALUATION_SEED))
+    model = nnx.merge(graphdef, params, stats, copy=True)
+    return call_members(model, graph, key=jax.random.key(EVALUATION_SEED))

@@ -30,9 +30,9 @@ class GrowingTable:
     When all is done the table gets its name and the other file goes.
     """
 
-    def __init__(self, path: Path, key: str):
+    def __init__(self, path: Path, key: str, digits: int = 8):
         """`key` names what the table is made of: a table of another key is not gone on with."""
-        self.path, self.key = path, key
+        self.path, self.key, self.digits = path, key, digits
         self.part = path.with_name(f"{path.name}.part")
         self.state = path.with_name(f"{path.name}.part.json")
 
@@ -59,7 +59,7 @@ class GrowingTable:
     def append(self, rows: pd.DataFrame, progress: Progress) -> None:
         """Add rows; `progress` is how far the table has come with them."""
         with self.part.open("a", encoding="utf-8") as file:
-            file.write(to_csv(rows, header=progress.rows == len(rows)))
+            file.write(to_csv(rows, progress.rows == len(rows), self.digits))
             file.flush()
             os.fsync(file.fileno())
             size = file.tell()

@@ -22,7 +22,7 @@ class SubsetPredictions:
         properties: the T properties predicted.
         ids: [C] of each subset.
         target: transformed targets [C, T]; NaN where there is none.
-        outputs: as the network gives them, [C, outputs], or [C, M, outputs] of M members.
+        outputs: of the M members, [C, M, outputs].
     """
 
     properties: tuple[Property, ...]
@@ -53,7 +53,7 @@ class SubsetPredictions:
         """The same of each of an ensemble's members; None for what is no number."""
         members = [
             metrics(predicted_values(own, self.properties), self.target[name], self.properties)
-            for own in np.moveaxis(self.outputs[name], 1, 0)
+            for own in np.split(self.outputs[name], self.outputs[name].shape[1], axis=1)
         ]
         return {
             f"{name}_{key}": [None if np.isnan(own[key]) else own[key] for own in members]

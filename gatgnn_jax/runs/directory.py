@@ -99,9 +99,18 @@ class RunDirectory:
             raise UserError(f"{self.path / 'config.json'} cannot be read: {error}") from None
 
     def seen_ids(self) -> list[str]:
-        """Of a ready-made model, the crystals it was trained and selected with."""
+        """The crystals the model was trained and selected with; of a converted one none is known.
+
+        Raises:
+            UserError: the file that names them is damaged.
+        """
         path = self.path / SEEN
-        return gzip.decompress(path.read_bytes()).decode().split() if path.exists() else []
+        if path.exists():
+            return gzip.decompress(path.read_bytes()).decode().split()
+        if not (self.path / "split.json").exists():
+            return []
+        split = self.read_json("split.json")
+        return [*split["train"], *split["val"]]
 
     def write_text(self, name: str, text: str) -> None:
         """Write a file whole or not at all."""

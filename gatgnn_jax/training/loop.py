@@ -21,7 +21,7 @@ from data_prep.errors import UserError
 from gatgnn_jax.batches.devices import data_mesh, replicate
 from gatgnn_jax.batches.feeds import Streaming, make_feed
 from gatgnn_jax.models.base import ModelState
-from gatgnn_jax.objective import Sums, metrics, selection_score
+from gatgnn_jax.objective import Sums, metrics, network_targets, selection_score
 from gatgnn_jax.prediction.engines import DatasetPredictor
 from gatgnn_jax.runs.config import RunConfig
 from gatgnn_jax.runs.directory import RunDirectory
@@ -73,7 +73,7 @@ class Trainer:
         devices: Sequence[jax.Device] | None = None,
         streaming: Streaming = "auto",
     ):
-        """`target` [C, T] is transformed; `subsets` are crystal numbers of train, val and test."""
+        """`target` [C, T] is transformed; `subsets` are crystal numbers of train, val, any test."""
         self.config = config
         self.subsets = subsets
         self.target = target
@@ -82,12 +82,17 @@ class Trainer:
 
         self.mesh = data_mesh(devices)
         self.feed = make_feed(
-            dataset, target, subsets, config.train.batch_size, self.mesh, streaming
+            dataset,
+            network_targets(target, config.properties),
+            subsets,
+            config.train.batch_size,
+            self.mesh,
+            streaming,
         )
         parts, steps, _ = self.feed.plan.deal(subsets["train"]).shape
         optimizer = make_optimizer(config.train, parts * steps)
-        averaging = config.train.averaging
-        graphdef, state = init_state(config.new_model(), optimizer, averaging > 0)
+        averaged = config.train.averaging > 0
+        graphdef, state = init_state(config.new_model(), optimizer, averaged)
         self.state: TrainState = replicate(state, self.mesh)
         self.best = _copy(self.state)
         self.progress = Progress()
@@ -97,8 +102,7 @@ class Trainer:
             config.properties,
             self.feed.plan.shape,
             self.mesh,
-            averaging,
-            config.train.huber_delta,
+            config.train,
         )
         self.predict = DatasetPredictor(graphdef, self.feed, config.properties, self.mesh)
 
@@ -125,7 +129,7 @@ class Trainer:
         params, stats = replicate(initial_from(path, self.config, own), self.mesh)
         self.state = self.state._replace(params=params, stats=stats)
         if self.state.average is not None:
-            average = jax.tree.map(jnp.copy, (params, stats))
+            average = jax.tree.map(jnp.copy, ModelState(params, stats))
             self.state = self.state._replace(average=average)
         self.best = _copy(self.state)
 
@@ -177,7 +181,7 @@ class Trainer:
         seconds = time.perf_counter() - started
 
         val = self.subsets["val"]
-        predicted = self.predict(ModelState(*self.state.model), val)[val]
+        predicted = self.predict(self.state.model, val)[val]
         if not (np.isfinite(sums.loss).all() and np.isfinite(predicted).all()):
             raise UserError(
                 f"the loss is no longer a number in epoch {epoch + 1}: train again with a lower "
@@ -227,7 +231,7 @@ class Trainer:
 
 def _copy(state: TrainState) -> ModelState:
     """The model's part of the state, in buffers of its own: the step reuses the state's."""
-    return ModelState(*jax.tree.map(jnp.copy, state.model))
+    return jax.tree.map(jnp.copy, state.model)
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -9,7 +9,7 @@ from flax import nnx
 
 from gatgnn_jax.batches.splits import SUBSETS
 from gatgnn_jax.models.base import parameter_count
-from gatgnn_jax.prediction.columns import to_csv
+from gatgnn_jax.prediction.columns import digits_of, to_csv
 from gatgnn_jax.prediction.subsets import SubsetPredictions, predict_subsets
 from gatgnn_jax.runs.directory import RunDirectory
 from gatgnn_jax.training.loop import Trainer
@@ -28,12 +28,13 @@ def write_results(
     """
     config, progress, subsets = trainer.config, trainer.progress, trainer.subsets
     predictions = predict_subsets(trainer.predict, trainer.best, subsets, ids, trainer.target)
-    run.write_text("predictions.csv", to_csv(predictions.table()))
+    table = to_csv(predictions.table(), digits=digits_of(config.properties))
+    run.write_text("predictions.csv", table)
 
     summary: dict[str, Any] = {}
-    for name in reversed(SUBSETS):
+    for name in reversed([*subsets]):
         summary |= predictions.scores(name)
-    if predictions.spread["test"] is not None:
+    if predictions.spread.get("test") is not None:
         summary["members"] = predictions.member_scores("test")
     seconds = sum(row["seconds"] + row["validation_seconds"] for row in progress.timing)
     summary |= {
@@ -43,7 +44,7 @@ def write_results(
         "crystals_per_second": round(
             float(np.median([row["crystals_per_second"] for row in progress.timing])), 1
         ),
-        "crystals": {name: len(rows) for name, rows in subsets.items()},
+        "crystals": {name: len(subsets.get(name, ())) for name in SUBSETS},
         "skipped": num_skipped,
         "parameters": parameter_count(nnx.eval_shape(config.new_model)),
         "padding_share": round(trainer.feed.plan.padding_share(subsets["train"]), 4),

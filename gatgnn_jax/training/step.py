@@ -19,31 +19,30 @@ from data_prep.properties import Property
 from gatgnn_jax.batches.arrays import BatchShape, CrystalArrays
 from gatgnn_jax.batches.devices import AXIS
 from gatgnn_jax.batches.gathering import gather_batch
-from gatgnn_jax.models.base import Network
-from gatgnn_jax.objective import Sums, loss_sums
+from gatgnn_jax.config import TrainConfig
+from gatgnn_jax.models.base import ModelState, Network
+from gatgnn_jax.models.ensemble import call_members
+from gatgnn_jax.objective import Sums, mean_loss_sums
 
 AVERAGE_WARM_UP = 10
 """A moving average remembers about one in so many of the steps until it reaches its full span."""
-
-ModelState = Any
-"""A pytree of the model's parameters or batch statistics (nnx.State)."""
 
 
 class TrainState(NamedTuple):
     """All that training changes."""
 
-    params: ModelState
-    stats: ModelState
+    params: nnx.State
+    stats: nnx.State
     opt_state: optax.OptState
     step: jax.Array
     """int32 scalar: updates made so far"""
-    average: tuple[ModelState, ModelState] | None = None
+    average: ModelState | None = None
     """moving average of parameters and statistics, if there is one"""
 
     @property
-    def model(self) -> tuple[ModelState, ModelState]:
+    def model(self) -> ModelState:
         """Parameters and statistics to predict with."""
-        return (self.params, self.stats) if self.average is None else self.average
+        return ModelState(self.params, self.stats) if self.average is None else self.average
 
 
 def init_state(
@@ -52,7 +51,7 @@ def init_state(
     """The model's structure, and the state training starts from."""
     graphdef, *states = nnx.split(model, nnx.Param, nnx.BatchStat)
     params, stats = states
-    average = jax.tree.map(jnp.copy, (params, stats)) if averaged else None
+    average = jax.tree.map(jnp.copy, ModelState(params, stats)) if averaged else None
     step = jnp.zeros((), jnp.int32)
     return graphdef, TrainState(params, stats, optimizer.init(params), step, average)
 
@@ -67,8 +66,7 @@ def train_step(
     optimizer: optax.GradientTransformation,
     properties: Sequence[Property],
     shape: BatchShape,
-    averaging: float = 0.0,
-    huber_delta: float = 1.0,
+    settings: TrainConfig,
 ) -> tuple[TrainState, Sums]:
     """One AdamW step on this device's share of a batch.
 
@@ -81,21 +79,22 @@ def train_step(
         optimizer: its update.
         properties: what the targets are.
         shape: fixed sizes of the batch on one device.
-        averaging: how much of `state.average` a step keeps, if there is one.
-        huber_delta: where the loss of a regression turns from quadratic to linear.
+        settings: of the loss and of the moving average, if `state` has one.
 
     Returns:
         The state after the step, and the batch's sums over all devices.
     """
     graph = gather_batch(data, crystals, shape)
 
-    def loss_of(params: ModelState) -> tuple[jax.Array, Any]:
+    def loss_of(params: nnx.State) -> tuple[jax.Array, Any]:
         model = nnx.merge(graphdef, params, state.stats, copy=True)
-        output = model(graph, train=True, key=jax.random.fold_in(key, state.step), axis_name=AXIS)
-        sums = loss_sums(output.prediction, graph.globals["target"], properties, huber_delta)
+        step_key = jax.random.fold_in(key, state.step)
+        prediction = call_members(model, graph, train=True, key=step_key, axis_name=AXIS).prediction
+        target = graph.globals["target"]
+        sums = mean_loss_sums(prediction, target, properties, settings.huber_delta)
         sums = jax.lax.psum(sums, AXIS)
         # An ensemble's members each get the gradient of their own loss, not of the mean.
-        members = output.prediction.shape[1] if output.prediction.ndim == 3 else 1
+        members = prediction.shape[1]
         loss = (sums.loss / jnp.maximum(sums.count, 1)).mean() * members
         return loss, (nnx.state(model, nnx.BatchStat), sums)
 
@@ -105,8 +104,8 @@ def train_step(
     average = state.average
     if average is not None:
         # At first it spans the last tenth of the steps: early weights are nothing to keep.
-        keep = jnp.minimum(averaging, state.step / (state.step + AVERAGE_WARM_UP))
-        average = optax.incremental_update((params, stats), average, 1 - keep)
+        keep = jnp.minimum(settings.averaging, state.step / (state.step + AVERAGE_WARM_UP))
+        average = optax.incremental_update(ModelState(params, stats), average, 1 - keep)
     return TrainState(params, stats, opt_state, state.step + 1, average), sums
 
 
@@ -116,8 +115,7 @@ def make_train_steps(
     properties: Sequence[Property],
     shape: BatchShape,
     mesh: Mesh,
-    averaging: float = 0.0,
-    huber_delta: float = 1.0,
+    settings: TrainConfig = TrainConfig(),  # noqa: B008 (frozen)
 ) -> Callable[..., tuple[TrainState, Sums]]:
     """Compiled `(state, data, batches, key) → (state, sums)` over many steps.
 
@@ -130,8 +128,7 @@ def make_train_steps(
         optimizer=optimizer,
         properties=properties,
         shape=shape,
-        averaging=averaging,
-        huber_delta=huber_delta,
+        settings=settings,
     )
 
     def steps(state: TrainState, data: CrystalArrays, batches: jax.Array, key: jax.Array) -> Any:

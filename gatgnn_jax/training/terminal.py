@@ -87,20 +87,20 @@ def headline_metric(properties: Sequence[Property]) -> str:
 
 
 def closing_lines(summary: Mapping[str, Any], properties: Sequence[Property], path: Path) -> str:
-    """What a finished training says last: the test error of each property."""
+    """What a finished training says last: the error of each property.
+
+    That of the test crystals, or if there are none of the validation crystals.
+    """
     lines = []
+    subset = "test" if summary["crystals"]["test"] else "val"
     for p in properties:
         ending = f"_{p.name}" if len(properties) > 1 else ""
+        names = ("accuracy", "auc") if p.task == "classification" else ("mae", "r2")
+        first, second = (summary[f"{subset}_{name}{ending}"] for name in names)
         if p.task == "classification":
-            lines.append(
-                f"{p.name}: test accuracy {summary['test_accuracy' + ending]:.4f}, "
-                f"AUC {summary['test_auc' + ending]:.4f}"
-            )
+            lines.append(f"{p.name}: {subset} accuracy {first:.4f}, AUC {second:.4f}")
         else:
-            lines.append(
-                f"{p.name}: test MAE {summary['test_mae' + ending]:.4f} {unit_of(p)}, "
-                f"R² {summary['test_r2' + ending]:.4f}"
-            )
+            lines.append(f"{p.name}: {subset} MAE {first:.4f} {unit_of(p)}, R² {second:.4f}")
     lines.append(
         f"best epoch {summary['best_epoch']} of {summary['epochs']}, {summary['seconds']:.0f} s; "
         f"see {path}"

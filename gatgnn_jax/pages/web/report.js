@@ -2,6 +2,7 @@
 
 const SUBSETS = [["train", "training"], ["val", "validation"], ["test", "test"]];
 const TEST = SUBSETS.length - 1;
+const HAS_TEST = DATA.subsets.test > 0;  // else validation tells how good the model is
 const FEW = 5;  // a mean over fewer crystals says little
 const count = value => value.toLocaleString("en");
 const plain = name => name.replaceAll("_", " ");
@@ -37,18 +38,19 @@ const tile = (name, value, unit, note) => make("div", { class: "tile" },
   make("div", { class: "note" }, note));
 
 function tiles(property) {
-  const { test } = property.scores, { summary } = DATA, networks = settingOf("ensemble");
+  const judged = property.scores[HAS_TEST ? "test" : "val"], { summary } = DATA;
+  const subset = HAS_TEST ? "Test" : "Validation", networks = settingOf("ensemble");
   const quality = isClass(property) ? [
-    tile("Test accuracy", fixed(test.accuracy), "",
+    tile(`${subset} accuracy`, fixed(judged.accuracy), "",
       `always the commoner class: ${fixed(property.naive)}${alone(property)}`),
-    tile("Test AUC", fixed(test.auc), "",
-      `log loss ${fixed(test.log_loss)}`),
+    tile(`${subset} AUC`, fixed(judged.auc), "",
+      `log loss ${fixed(judged.log_loss)}`),
   ] : [
-    tile("Test error (MAE)", fixed(test.mae), property.unit,
+    tile(`${subset} error (MAE)`, fixed(judged.mae), property.unit,
       (property.log ? `${number(property.own_mae, 3)} ${property.own_unit}; ` : "")
       + `always the training mean: ${fixed(property.naive)}${alone(property)}`),
-    tile("Test R²", fixed(test.r2), "",
-      `RMSE ${fixed(test.rmse)} ${property.unit}`),
+    tile(`${subset} R²`, fixed(judged.r2), "",
+      `RMSE ${fixed(judged.rmse)} ${property.unit}`),
   ];
   return make("section", { class: "card tiles" }, ...quality,
     tile("Training time", duration(summary.seconds), "",
@@ -82,8 +84,9 @@ function parity(property, shared) {
   const axis = axisOf([...property.target, ...property.predicted],
     { label: property.unit || plain(property.name) });
   const pinned = make("div", { class: "pad kept" });
-  const panels = SUBSETS.map(([name, label], subset) => [name, label,
-    new Parity(`${label} crystals`, rowsOf(subset), property, axis, `--${name}`, shared)]);
+  const panels = SUBSETS.filter(([name]) => DATA.subsets[name]).map(([name, label], subset) =>
+    [name, label,
+      new Parity(`${label} crystals`, rowsOf(subset), property, axis, `--${name}`, shared)]);
   shared.onPin.push(() => {
     panels.forEach(([, , chart]) => chart.pointAt(null));
     const rows = [...shared.pinned];
@@ -107,14 +110,15 @@ function parity(property, shared) {
 }
 
 function classes(property) {
-  const sides = ["val", "test"].map(name => {
+  const sides = (HAS_TEST ? ["val", "test"] : ["val"]).map(name => {
     const rows = rowsOf(SUBSETS.findIndex(([subset]) => subset === name));
     const chart = new Shares(`ROC curve, ${name}`, rocPoints(property, rows), "false positives",
       "true positives", `--${name}`);
     return panel(name, name === "val" ? "Validation" : "Test",
       `AUC ${number(property.scores[name].auc)}`, chart.box);
   });
-  const test = rowsOf(TEST).filter(row => property.target[row] !== null);
+  const [last, judged] = HAS_TEST ? [TEST, "test"] : [TEST - 1, "validation"];
+  const test = rowsOf(last).filter(row => property.target[row] !== null);
   const cases = (truth, said) => test.filter(
     row => property.target[row] === truth && +(property.predicted[row] > 0.5) === said).length;
   const confusion = table("confusion", [
@@ -122,9 +126,10 @@ function classes(property) {
     ...[0, 1].map(said => ({ name: `Predicted ${said}`, value: truth => cases(truth, said),
       cell: truth => [count(cases(truth, said)), meter(cases(truth, said) / test.length)] })),
   ], [0, 1], { by: 0, down: false });
-  return card("Classes", `ROC curves, and the ${count(test.length)} test crystals at probability ½`,
+  return card("Classes",
+    `ROC curves, and the ${count(test.length)} ${judged} crystals at probability ½`,
     make("div", { class: "panels" }, ...sides,
-      panel("", "Confusion", "test crystals", make("div", { class: "pad" }, confusion))));
+      panel("", "Confusion", `${judged} crystals`, make("div", { class: "pad" }, confusion))));
 }
 
 function crystals(kind, property, rows, sorted, shared) {
@@ -154,6 +159,12 @@ function crystals(kind, property, rows, sorted, shared) {
   ], rows, sorted, row => ({ "data-row": row, class: row === shared?.chosen ? "chosen" : "" }));
 }
 
+const tested = (property, shared) => [
+  ...(property.uncertainty ? [uncertainty(property, shared)] : []),
+  worst(property, shared), elements(property),
+  make("div", { class: "row even" }, ...groups(property)),
+];
+
 const HEAD = document.querySelector("title");
 function page(index) {
   const property = DATA.properties[index];
@@ -172,13 +183,12 @@ function page(index) {
   document.querySelector("main").replaceChildren(
     make("header", { class: "top" }, make("div", {}, make("h1", {}, plain(property.name)),
       make("p", {}, `${DATA.run}: trained on ${count(train)} crystals, the best epoch chosen on `
-        + `${count(val)}, tested on ${count(test)} that it has not seen.`)),
+        + count(val) + (HAS_TEST ? `, tested on ${count(test)} that it has not seen.`
+          : "; there are no test crystals."))),
       ...(DATA.properties.length > 1 ? [choice] : [])),
     tiles(property), learning(property),
     isClass(property) ? classes(property) : parity(property, shared),
-    ...(property.uncertainty ? [uncertainty(property, shared)] : []),
-    worst(property, shared), elements(property),
-    make("div", { class: "row even" }, ...groups(property)),
+    ...(HAS_TEST ? tested(property, shared) : []),
     make("div", { class: "row even" }, settings(), data()));
 }
 
