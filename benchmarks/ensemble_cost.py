@@ -11,8 +11,9 @@ import tyro
 from rich.console import Console
 
 from gatgnn_jax.cli import use_device
-from gatgnn_jax.train import TrainOptions, prepare
+from gatgnn_jax.train import TrainOptions, asked_for
 from gatgnn_jax.training.loop import Trainer
+from gatgnn_jax.training.prepare import prepare
 
 
 def main(members: int = 5, rounds: int = 8) -> None:
@@ -21,7 +22,7 @@ def main(members: int = 5, rounds: int = 8) -> None:
     trainers = []
     for size in (1, members):
         options = TrainOptions(quiet=True)
-        own = prepare(replace(options, train=replace(options.train, ensemble=size)), None)
+        own = prepare(asked_for(replace(options, train=replace(options.train, ensemble=size))))
         trainers.append(Trainer(own.config, own.dataset, own.target, own.subsets))
         trainers[-1].run_epoch()
     ratios = []

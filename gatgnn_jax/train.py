@@ -8,32 +8,24 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import tyro
-from pymatgen.core import Element
 from rich.console import Console
 
 from data_prep.build import skipped_table
-from data_prep.cache import open_dataset
 from data_prep.config import GraphConfig
-from data_prep.dataset import GraphDataset
-from data_prep.errors import Skipped, UserError
+from data_prep.errors import UserError
 from data_prep.progress import plain_console
-from data_prep.properties import DEFAULT_PROPERTY, Property, standardized
 from gatgnn_jax.batches.feeds import Streaming
-from gatgnn_jax.batches.splits import SUBSETS
 from gatgnn_jax.cli import Device, run_command, use_device
 from gatgnn_jax.config import PRESETS, ModelConfig, PresetName, TrainConfig
 from gatgnn_jax.pages.plots import draw_training
 from gatgnn_jax.pages.report import write_report
-from gatgnn_jax.runs.config import DataInfo, RunConfig
-from gatgnn_jax.runs.directory import PRETRAINED, RunDirectory, next_run_directory
-from gatgnn_jax.training.data import chosen_properties, training_data
+from gatgnn_jax.runs.directory import RunDirectory, next_run_directory
 from gatgnn_jax.training.loggers import LoggerName, check_loggers, logging_to
 from gatgnn_jax.training.loop import Interrupted, Trainer
+from gatgnn_jax.training.prepare import NewRun, Prepared, ResumedRun, prepare
 from gatgnn_jax.training.results import write_results
 from gatgnn_jax.training.terminal import TrainingReporter, closing_lines, headline_metric
-from gatgnn_jax.training.transfer import same_properties, trained_run
 
 
 @dataclass(frozen=True)
@@ -104,6 +96,20 @@ def main(arguments: list[str]) -> int:
     return run_training(parse(arguments))[1]
 
 
+def asked_for(options: TrainOptions) -> NewRun:
+    """The training that the options describe."""
+    return NewRun(
+        graph=options.graph,
+        source=options.data,
+        limit=options.limit,
+        split=options.split,
+        seed=options.train.seed,
+        model=options.model,
+        train=options.train,
+        property=options.property,
+    )
+
+
 def run_training(options: TrainOptions) -> tuple[RunDirectory, int]:
     """Train as the options say, from the data to the results; the run and the exit status."""
     check_loggers(options.log)
@@ -120,93 +126,14 @@ def run_training(options: TrainOptions) -> tuple[RunDirectory, int]:
             return run, 0
     else:
         run, config = None, None
-    prepared = prepare(options, config)
+    request = asked_for(options) if config is None else ResumedRun.of(config)
+    prepared = prepare(request, workers=options.workers, quiet=options.quiet)
     if run is None:
         path = options.run_dir or next_run_directory(Path("runs"), prepared.properties[0].name)
         run = RunDirectory.create(path, prepared.config)
     run.write_text("skipped.csv", skipped_table(prepared.skipped))
     run.write_json("split.json", prepared.split_ids())
     return run, train(run, prepared, console, options.stream, options.log)
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """Data and settings, checked and ready to train."""
-
-    config: RunConfig
-    dataset: GraphDataset
-    target: np.ndarray
-    subsets: dict[str, np.ndarray]
-    skipped: list[Skipped]
-    notes: list[str]
-    """what the user should know of the data, one line each"""
-
-    @property
-    def properties(self) -> tuple[Property, ...]:
-        """What is predicted."""
-        return self.config.properties
-
-    def split_ids(self) -> dict[str, list[str]]:
-        """Ids of each subset."""
-        own = {name: self.dataset.ids[rows].tolist() for name, rows in self.subsets.items()}
-        return {name: own.get(name, []) for name in SUBSETS}
-
-
-def prepare(options: TrainOptions, resumed: RunConfig | None) -> Prepared:
-    """Open the data, choose targets and split it; `resumed` are the settings of an earlier start.
-
-    Raises:
-        UserError: data, property or split that cannot be used.
-    """
-    if resumed is None:
-        graph, model, settings = options.graph, options.model, options.train
-        source, limit, split = options.data, options.limit, options.split
-    else:
-        graph, model, settings = resumed.graph, resumed.model, resumed.train
-        source = None if resumed.data.source is None else Path(resumed.data.source)
-        limit, split = resumed.data.limit, resumed.data.split
-    dataset, skipped = open_dataset(
-        source, graph, workers=options.workers, quiet=options.quiet, limit=limit
-    )
-    if resumed is not None and dataset.content_hash != resumed.data.content_hash:
-        raise UserError(f"{source or 'the bundled data'} has changed since the run was started")
-    notes = []
-    if resumed is None:
-        properties = chosen_properties(options.property, dataset, source)
-        if options.property is None and properties[0].name != DEFAULT_PROPERTY:
-            notes.append(f"{properties[0].name}: the only column of {source}")
-    else:
-        properties = resumed.properties
-    data = training_data(dataset, skipped, properties, split, settings.seed, limit)
-    if resumed is None and settings.standardize:
-        properties = standardized(properties, data.target[data.subsets["train"]])
-    info = DataInfo(
-        source=None if source is None else str(source.absolute()),
-        limit=limit,
-        split=split if split is None or not Path(split).is_file() else str(Path(split).absolute()),
-        content_hash=dataset.content_hash,
-        element_counts=_element_counts(dataset, data.subsets["train"]),
-    )
-    if resumed is None and settings.init_from is not None:
-        start = RunDirectory.open(Path(settings.init_from)).path.absolute()
-        # A ready-made model keeps its name: the package may lie elsewhere when the run goes on.
-        name = start.name if start.parent == PRETRAINED else str(start)
-        settings = dataclasses.replace(settings, init_from=name)
-        trained = trained_run(start, RunConfig(graph, model, settings, properties, info)).config()
-        if same_properties(properties, trained.properties):  # its last layer speaks in its units
-            if settings.ensemble > 1:
-                names = ",".join(p.name for p in properties)
-                raise UserError(
-                    f"--init-from {settings.init_from} predicts {names} already, so that all "
-                    "members of an ensemble would be the same: leave it out"
-                )
-            properties = tuple(
-                dataclasses.replace(own, mean=other.mean, scale=other.scale)
-                for own, other in zip(properties, trained.properties, strict=True)
-            )
-    config = RunConfig(graph, model, settings, properties, info)
-    notes += data.notes
-    return Prepared(config, dataset, data.target, data.subsets, data.skipped, notes)
 
 
 def train(
@@ -255,14 +182,6 @@ def train(
         console.print(f"no report.html ({type(error).__name__}: {error}): {advice} tries again")
     console.print(closing_lines(summary, config.properties, run.path), highlight=False)
     return 0
-
-
-def _element_counts(dataset: GraphDataset, rows: np.ndarray) -> dict[str, int]:
-    """Crystals among `rows` with each element, by symbol."""
-    crystal = np.repeat(np.arange(len(dataset)), dataset.n_node)
-    pairs = np.unique(np.stack([crystal, dataset.node_atomic_number]), axis=1)
-    numbers, counts = np.unique(pairs[1, np.isin(pairs[0], rows)], return_counts=True)
-    return {Element.from_Z(int(z)).symbol: int(n) for z, n in zip(numbers, counts, strict=True)}
 
 
 def _refuse_other_settings(options: TrainOptions) -> None:

@@ -15,6 +15,7 @@ import gatgnn_jax
 from data_prep.errors import BadCrystal, UserError
 from data_prep.properties import Property
 from gatgnn_jax import Predictions, Predictor, fit, train
+from gatgnn_jax.training.prepare import prepare
 from tests.commands import bundled_rows
 from tests.crystals import rock_salt
 
@@ -159,7 +160,8 @@ def test_fit_trains_as_the_command_does(tmp_path, monkeypatch):
     path = tmp_path / "run"
     predictor = fit(limit=40, run_dir=path, quiet=True, epochs=2, radius=7.0, **SETTINGS)
     arguments = "--limit 40 --epochs 2 --radius 7 --num-layers 1 --neurons 8 --heads 2"
-    expected = train.prepare(train.parse([*arguments.split(), "--hidden-layers", "1"]), None).config
+    options = train.parse([*arguments.split(), "--hidden-layers", "1"])
+    expected = prepare(train.asked_for(options)).config
     assert predictor.config == expected
     table = pd.read_csv(path / "predictions.csv").set_index("id").prediction
     row = bundled_rows(1)[0]

@@ -23,6 +23,7 @@ from data_prep.errors import UserError
 from gatgnn_jax import train
 from gatgnn_jax.prediction.columns import subset_table, to_csv
 from gatgnn_jax.runs.directory import RunDirectory
+from gatgnn_jax.training.prepare import prepare
 from tests.commands import bundled_rows
 
 DATA = Path(__file__).parent / "data"
@@ -98,7 +99,7 @@ def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str]
 
 def made_up(place: Place, training: Training, seed: int, cores: Any) -> None:
     """A training's files; regressions are off by 0.1 in fold 0, 0.2 in fold 1, …"""
-    prepared = train.prepare(train.parse(place.command(training, seed)), None)
+    prepared = prepare(train.asked_for(train.parse(place.command(training, seed))))
     run = RunDirectory.create(place.run(training, seed), prepared.config)
     rows, [p] = prepared.subsets["test"], prepared.properties
     predicted = prepared.target[rows] + 0.1 * (int(training.method[-1]) + 1)
@@ -193,7 +194,7 @@ def test_a_fold_is_trained_on_the_numbers_of_the_file(
     target = read_targets(path, TASKS["matbench_log_kvrh"])
     place = matbench.FoldRuns(tmp_path, tmp_path / "run")
     training = matbench.training_of(options, TASKS["matbench_log_kvrh"], 3)
-    prepared = train.prepare(train.parse(place.command(training, 5)), None)
+    prepared = prepare(train.asked_for(train.parse(place.command(training, 5))))
     rows = prepared.dataset.ids.astype(int)
     # The file holds logarithms: no other one is taken.
     np.testing.assert_allclose(prepared.target[:, 0], target[rows], rtol=1e-6)

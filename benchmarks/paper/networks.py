@@ -3,7 +3,6 @@
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from rich.progress import track
@@ -11,8 +10,9 @@ from rich.progress import track
 from benchmarks.paper.results import Row, error
 from benchmarks.paper.trainings import Place, Training
 from gatgnn_jax.cli import use_device
-from gatgnn_jax.train import parse, prepare
+from gatgnn_jax.train import asked_for, parse
 from gatgnn_jax.training.loop import Trainer
+from gatgnn_jax.training.prepare import prepare
 
 ROUNDS = 7
 """Epochs of each network that are timed, in turn, after one to compile."""
@@ -31,7 +31,7 @@ def speeds(trainings: Sequence[Training], place: Place) -> list[Row]:
     trainers: dict[str, Trainer] = {}
     for method in dict.fromkeys(t.method for t in trainings):
         options = parse(place.command(first[method], seed=0))
-        prepared = prepare(replace(options, quiet=True), None)
+        prepared = prepare(asked_for(options), quiet=True)
         trainers[method] = Trainer(
             prepared.config, prepared.dataset, prepared.target, prepared.subsets
         )

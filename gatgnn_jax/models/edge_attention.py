@@ -82,14 +82,17 @@ class _Rows(NamedTuple):
 
 
 def _blocks(tree: Any, slots: int) -> Any:
-    """Arrays [rows, …] cut into blocks [blocks, rows, …], filled up with zeros.
+    """Arrays [rows, …] cut into even blocks [blocks, rows, …], the last one filled up with zeros.
 
-    The rows filled up with add nothing to any sum, as their attention and gradients are zero.
+    Blocks of the full size would leave up to a whole one of nothing: 3,340 edges would be worked on
+    as 4,096. The rows filled up with add nothing to any sum, as their attention and gradients are
+    zero.
     """
     size = max(BLOCK_EDGES.get(jax.default_backend(), DEFAULT_BLOCK_EDGES) // slots, 1)
 
     def cut(x: jax.Array) -> jax.Array:
-        rows = min(size, x.shape[0])
+        blocks = max(-(-x.shape[0] // size), 1)
+        rows = max(-(-x.shape[0] // blocks), 1)
         x = jnp.pad(x, [(0, -x.shape[0] % rows)] + [(0, 0)] * (x.ndim - 1))
         return x.reshape(-1, rows, *x.shape[1:])
 

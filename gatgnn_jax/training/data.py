@@ -23,6 +23,8 @@ from gatgnn_jax.batches.splits import make_split
 class TrainingData:
     """Targets of a dataset's C crystals, and which of them are trained with."""
 
+    properties: tuple[Property, ...]
+    """the T properties, as yet without mean and scale"""
     target: np.ndarray
     """float64 [C, T], transformed, NaN where missing"""
     subsets: dict[str, np.ndarray]
@@ -98,6 +100,7 @@ def training_data(
     unused = dict.fromkeys(dealt.unassigned.tolist(), "in no subset of the split")
     rows = sorted((reasons | unused).items())
     return TrainingData(
+        properties=tuple(properties),
         target=target,
         subsets=dealt.subsets,
         skipped=[*skipped, *(Skipped(str(dataset.ids[row]), why) for row, why in rows)],

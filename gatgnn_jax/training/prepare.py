@@ -1,0 +1,200 @@
+"""From what is asked for to data and settings that are checked and ready to train.
+
+A new run is asked for by options, and one that goes on by its own `config.json`. Both are a
+`Request`: which crystals to open and how to split them, and what settings come of it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from pymatgen.core import Element
+
+from data_prep.cache import open_dataset
+from data_prep.config import GraphConfig
+from data_prep.dataset import GraphDataset
+from data_prep.errors import Skipped, UserError
+from data_prep.properties import DEFAULT_PROPERTY, Property, standardized
+from gatgnn_jax.batches.splits import SUBSETS
+from gatgnn_jax.config import ModelConfig, TrainConfig
+from gatgnn_jax.runs.config import DataInfo, RunConfig
+from gatgnn_jax.runs.directory import PRETRAINED, RunDirectory
+from gatgnn_jax.training.data import TrainingData, chosen_properties, training_data
+from gatgnn_jax.training.transfer import same_properties, trained_run
+
+
+@dataclass(frozen=True)
+class Request:
+    """A training that is asked for.
+
+    Attributes:
+        graph: the graphs to train on.
+        source: where the crystals are; None: the bundled ones.
+        limit: only so many of them, the first ones.
+        split: ratios or a file; None: the data's own split or the default.
+        seed: of a split that is drawn.
+    """
+
+    graph: GraphConfig
+    source: Path | None
+    limit: int | None
+    split: str | None
+    seed: int
+
+    def properties(self, dataset: GraphDataset) -> tuple[Property, ...]:
+        """What is to be predicted, of what the dataset has."""
+        raise NotImplementedError
+
+    def config(self, dataset: GraphDataset, data: TrainingData) -> RunConfig:
+        """All settings of the run."""
+        raise NotImplementedError
+
+    def notes(self, properties: tuple[Property, ...]) -> tuple[str, ...]:
+        """What the user should know of the choice of properties, one line each."""
+        return ()
+
+
+@dataclass(frozen=True)
+class NewRun(Request):
+    """A run from the beginning; `property` has names, comma-separated, or None for the default."""
+
+    model: ModelConfig
+    train: TrainConfig
+    property: str | None
+
+    def properties(self, dataset: GraphDataset) -> tuple[Property, ...]:
+        """The properties named, or the default of the data."""
+        return chosen_properties(self.property, dataset, self.source)
+
+    def config(self, dataset: GraphDataset, data: TrainingData) -> RunConfig:
+        """The settings asked for, with what the data add to them.
+
+        Raises:
+            UserError: a run to start from that does not fit.
+        """
+        properties = data.properties
+        if self.train.standardize:
+            properties = standardized(properties, data.target[data.subsets["train"]])
+        is_file = self.split is not None and Path(self.split).is_file()
+        info = DataInfo(
+            source=None if self.source is None else str(self.source.absolute()),
+            limit=self.limit,
+            split=str(Path(self.split).absolute()) if self.split and is_file else self.split,
+            content_hash=dataset.content_hash,
+            element_counts=_element_counts(dataset, data.subsets["train"]),
+        )
+        config = RunConfig(self.graph, self.model, self.train, properties, info)
+        return config if self.train.init_from is None else _started_from(config)
+
+    def notes(self, properties: tuple[Property, ...]) -> tuple[str, ...]:
+        """A property that nobody named."""
+        if self.property is not None or properties[0].name == DEFAULT_PROPERTY:
+            return ()
+        return (f"{properties[0].name}: the only column of {self.source}",)
+
+
+@dataclass(frozen=True)
+class ResumedRun(Request):
+    """A run that goes on with the settings it was started with."""
+
+    run: RunConfig
+
+    @classmethod
+    def of(cls, run: RunConfig) -> "ResumedRun":
+        """The request that the settings of a run are."""
+        source = None if run.data.source is None else Path(run.data.source)
+        return cls(run.graph, source, run.data.limit, run.data.split, run.train.seed, run)
+
+    def properties(self, dataset: GraphDataset) -> tuple[Property, ...]:
+        """Those of the run.
+
+        Raises:
+            UserError: its data are not what they were.
+        """
+        if dataset.content_hash != self.run.data.content_hash:
+            raise UserError(
+                f"{self.source or 'the bundled data'} has changed since the run was started"
+            )
+        return self.run.properties
+
+    def config(self, dataset: GraphDataset, data: TrainingData) -> RunConfig:
+        """The run's own."""
+        return self.run
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Data and settings, checked and ready to train."""
+
+    config: RunConfig
+    dataset: GraphDataset
+    target: np.ndarray
+    subsets: dict[str, np.ndarray]
+    skipped: list[Skipped]
+    notes: tuple[str, ...]
+    """what the user should know of the data, one line each"""
+
+    @property
+    def properties(self) -> tuple[Property, ...]:
+        """What is predicted."""
+        return self.config.properties
+
+    def split_ids(self) -> dict[str, list[str]]:
+        """Ids of each subset."""
+        own = {name: self.dataset.ids[rows].tolist() for name, rows in self.subsets.items()}
+        return {name: own.get(name, []) for name in SUBSETS}
+
+
+def prepare(request: Request, *, workers: int | None = None, quiet: bool = False) -> Prepared:
+    """Open the data, choose targets and split it.
+
+    Args:
+        request: what to train.
+        workers: processes that build graphs; all cores by default.
+        quiet: no progress.
+
+    Raises:
+        UserError: data, property or split that cannot be used.
+    """
+    dataset, skipped = open_dataset(
+        request.source, request.graph, workers=workers, quiet=quiet, limit=request.limit
+    )
+    properties = request.properties(dataset)
+    data = training_data(dataset, skipped, properties, request.split, request.seed, request.limit)
+    config = request.config(dataset, data)
+    notes = request.notes(properties) + data.notes
+    return Prepared(config, dataset, data.target, data.subsets, data.skipped, notes)
+
+
+def _started_from(config: RunConfig) -> RunConfig:
+    """The settings of a run that starts from a trained one."""
+    assert config.train.init_from is not None
+    start = RunDirectory.open(Path(config.train.init_from)).path.absolute()
+    # A ready-made model keeps its name: the package may lie elsewhere when the run goes on.
+    name = start.name if start.parent == PRETRAINED else str(start)
+    config = replace(config, train=replace(config.train, init_from=name))
+    trained = trained_run(start, config).config()
+    if not same_properties(config.properties, trained.properties):
+        return config
+    if config.train.ensemble > 1:
+        names = ",".join(p.name for p in config.properties)
+        raise UserError(
+            f"--init-from {name} predicts {names} already, so that all members of an ensemble "
+            "would be the same: leave it out"
+        )
+    # Its last layer speaks in its units.
+    return replace(config, properties=_in_units_of(config.properties, trained.properties))
+
+
+def _in_units_of(own: Sequence[Property], others: Sequence[Property]) -> tuple[Property, ...]:
+    pairs = zip(own, others, strict=True)
+    return tuple(replace(p, mean=other.mean, scale=other.scale) for p, other in pairs)
+
+
+def _element_counts(dataset: GraphDataset, rows: np.ndarray) -> dict[str, int]:
+    """Crystals among `rows` with each element, by symbol."""
+    crystal = np.repeat(np.arange(len(dataset)), dataset.n_node)
+    pairs = np.unique(np.stack([crystal, dataset.node_atomic_number]), axis=1)
+    numbers, counts = np.unique(pairs[1, np.isin(pairs[0], rows)], return_counts=True)
+    return {Element.from_Z(int(z)).symbol: int(n) for z, n in zip(numbers, counts, strict=True)}
