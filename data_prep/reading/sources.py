@@ -26,10 +26,10 @@ from data_prep.reading.formats import (
 )
 from data_prep.reading.structures import (
     Atoms,
+    crystals_in,
     is_structure_file,
     read_structure,
     structure_from_atoms,
-    structure_id,
 )
 
 JSON_LINES_SUFFIXES = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
@@ -100,8 +100,9 @@ def read_item(item: Item) -> tuple[Record, Structure | BadCrystal]:
 def open_structures(structures: Iterable[StructureLike]) -> Source:
     """The crystals of files and folders, targets or not: ``id_prop.csv`` is not needed.
 
-    Of a folder the CIF and POSCAR files are taken, by name. A structure that is in memory already
-    is called by its position among ``structures``: 0, 1, …
+    Of a folder the CIF and POSCAR files are taken, by name; of a CIF with several crystals each, as
+    ``FILE:BLOCK``. A structure that is in memory already is called by its position among
+    ``structures``: 0, 1, …
 
     Raises:
         UserError: a path that does not exist, or a folder without structure files.
@@ -139,7 +140,12 @@ def _structures_at(path: Path) -> Source:
         files = sorted(file for file in path.iterdir() if is_structure_file(file))
     if not files:
         raise UserError(f"{path} holds no structure files (.cif, .vasp, .poscar, POSCAR*)")
-    return Source(lambda: (Record(structure_id(file), file) for file in files), len(files))
+    counts = [len(crystals_in(file)) for file in files]
+    return Source(lambda: itertools.chain.from_iterable(map(_records_in, files)), sum(counts))
+
+
+def _records_in(file: Path) -> list[Record]:
+    return [Record(name, content) for name, content in crystals_in(file)]
 
 
 def _structure_of(record: Record) -> Structure:

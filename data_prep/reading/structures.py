@@ -10,9 +10,10 @@ from pymatgen.core import Structure
 
 from data_prep.errors import BadCrystal, one_line
 from data_prep.reading.cif import structure_from_cif
+from data_prep.reading.cif_blocks import crystal_blocks, decode
 from data_prep.reading.poscar import structure_from_poscar
 
-CIF_SUFFIXES = (".cif",)
+CIF_SUFFIXES = (".cif", ".mcif")
 POSCAR_SUFFIXES = (".poscar", ".vasp", ".contcar")
 POSCAR_STEMS = ("POSCAR", "CONTCAR")
 
@@ -55,7 +56,27 @@ def read_structure(path: Path) -> Structure:
     """The structure in a CIF or POSCAR file, ``.gz`` or plain.
 
     Raises:
-        BadCrystal: the file cannot be read, or holds no structure.
+        BadCrystal: the file cannot be read, or holds no structure, or several.
+    """
+    text = read_text(path)
+    if is_cif(path):
+        return structure_from_cif(text)
+    name = path.name.removesuffix(".gz")
+    if name.lower().endswith(POSCAR_SUFFIXES) or name.startswith(POSCAR_STEMS):
+        return structure_from_poscar(text)
+    raise BadCrystal("neither a CIF (.cif) nor a POSCAR (.vasp, .poscar, POSCAR*) by its name")
+
+
+def is_cif(path: Path) -> bool:
+    """Whether the name is that of a CIF, compressed or not."""
+    return path.name.removesuffix(".gz").lower().endswith(CIF_SUFFIXES)
+
+
+def read_text(path: Path) -> str:
+    """The text of a file, ``.gz`` or plain.
+
+    Raises:
+        BadCrystal: it cannot be read, or is empty.
     """
     try:
         content = path.read_bytes()
@@ -67,15 +88,30 @@ def read_structure(path: Path) -> Structure:
         raise BadCrystal(f"no structure file: {path.name} is not there") from None
     except OSError as error:
         raise BadCrystal(f"the file cannot be read: {error.strerror}") from None
-    text = content.decode("utf-8", errors="replace")
+    text = decode(content)
     if not text.strip():
         raise BadCrystal("the file is empty")
-    name = path.name.removesuffix(".gz")
-    if name.lower().endswith(CIF_SUFFIXES):
-        return structure_from_cif(text)
-    if name.lower().endswith(POSCAR_SUFFIXES) or name.startswith(POSCAR_STEMS):
-        return structure_from_poscar(text)
-    raise BadCrystal("neither a CIF (.cif) nor a POSCAR (.vasp, .poscar, POSCAR*) by its name")
+    return text
+
+
+def crystals_in(path: Path) -> list[tuple[str, Path | str]]:
+    """Id and content of every crystal in a structure file: the file, or the text of each block.
+
+    The crystals of a CIF with several are called ``FILE:BLOCK``, and those whose blocks have one
+    name ``FILE:BLOCK:1``, ``FILE:BLOCK:2``, … by their place among the crystals of the file.
+    """
+    name = structure_id(path)
+    try:
+        blocks = crystal_blocks(read_text(path)) if is_cif(path) else []
+    except BadCrystal:  # its reason is found again where the structure is read
+        blocks = []
+    if len(blocks) < 2:
+        return [(name, path)]
+    names = [block.name for block in blocks]
+    return [
+        (f"{name}:{block.name}" + f":{place}" * (names.count(block.name) > 1), block.text)
+        for place, block in enumerate(blocks, 1)
+    ]
 
 
 def structure_from_atoms(atoms: Atoms) -> Structure:
