@@ -8,6 +8,7 @@ from pymatgen.core import Structure
 
 from data_prep.elements import MAX_ATOMIC_NUMBER
 from data_prep.errors import BadCrystal
+from data_prep.labels import atom_labels
 
 MIN_CELL_HEIGHT = 0.1
 """Cells flatter than this (Å) are taken for a mistake in the file."""
@@ -25,8 +26,8 @@ MAX_CONTACT = 1.45
 """Where even the nearest atoms are farther apart than this share of that sum, there is no crystal;
 lengths in bohr make 1.89 times the distances."""
 
-NOBLE_GASES = (2, 10, 18, 36, 54, 86)
-"""They form no bonds, and crystals all the same."""
+NON_METALS = (1, 2, 6, 7, 8, 9, 10, 15, 16, 17, 18, 34, 35, 36, 53, 54, 86)
+"""By atomic number. Crystals of these alone may be of molecules and noble gases, far apart."""
 
 
 def check_structure(structure: Structure) -> np.ndarray:
@@ -107,10 +108,10 @@ def check_bonded(
     """Make sure that of E pairs of atoms, with the nearest ones among them, one may be bonded.
 
     Raises:
-        BadCrystal: none is, and there are no noble gases.
+        BadCrystal: none is, though there are metals.
     """
     atomic_number = np.array(structure.atomic_numbers)
-    if not len(distance) or np.isin(atomic_number, NOBLE_GASES).any():
+    if not len(distance) or np.isin(atomic_number, NON_METALS).all():
         return
     radius = covalent_radii()[atomic_number]
     share = distance / (radius[receiver] + radius[sender])
@@ -125,7 +126,7 @@ def check_bonded(
 
 def atom_name(structure: Structure, atom: int) -> str:
     """How a message calls an atom."""
-    return f"atom {atom} ({structure[atom].label})"
+    return f"atom {atom} ({atom_labels(structure)[atom]})"
 
 
 @cache

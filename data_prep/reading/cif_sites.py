@@ -8,6 +8,7 @@ import numpy as np
 from pymatgen.core import Element
 
 from data_prep.errors import BadCrystal
+from data_prep.labels import numbered
 from data_prep.reading.cif_blocks import Items, number_of, text_of
 
 ELEMENTS = {Element.from_Z(number).symbol: Element.from_Z(number) for number in range(1, 119)}
@@ -68,7 +69,7 @@ def sites_of(items: Items, *, has_formula: bool) -> Sites:
         for line, (name, guess) in enumerate(zip(names, [has_formula] * count, strict=True))
     ]
     if not labels:
-        names = numbered(elements)
+        names = numbered(element.symbol for element in elements)
     _check_lines(items, names)
     return Sites(
         names,
@@ -90,16 +91,6 @@ _COLUMNS = {
         "attached_hydrogens",
     )
 }
-
-
-def numbered(elements: list[Element]) -> list[str]:
-    """A label for each of some atoms: Fe1, Fe2, O1, …"""
-    seen: dict[str, int] = {}
-    labels = []
-    for element in elements:
-        seen[element.symbol] = seen.get(element.symbol, 0) + 1
-        labels.append(f"{element.symbol}{seen[element.symbol]}")
-    return labels
 
 
 def _element(symbol: str, label: str, name: str, guess: bool) -> Element:

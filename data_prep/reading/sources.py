@@ -30,6 +30,7 @@ from data_prep.reading.structures import (
     is_structure_file,
     read_structure,
     structure_from_atoms,
+    structure_id,
 )
 
 JSON_LINES_SUFFIXES = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
@@ -141,10 +142,14 @@ def _structures_at(path: Path) -> Source:
     if not files:
         raise UserError(f"{path} holds no structure files (.cif, .vasp, .poscar, POSCAR*)")
     counts = [len(crystals_in(file)) for file in files]
-    return Source(lambda: itertools.chain.from_iterable(map(_records_in, files)), sum(counts))
+    return Source(
+        lambda: itertools.chain.from_iterable(map(_records_in, files, counts)), sum(counts)
+    )
 
 
-def _records_in(file: Path) -> list[Record]:
+def _records_in(file: Path, count: int) -> list[Record]:
+    if count == 1:  # no need to look into it again
+        return [Record(structure_id(file), file)]
     return [Record(name, content) for name, content in crystals_in(file)]
 
 
