@@ -86,7 +86,7 @@ def _check_distances(structure: Structure, edges: NeighborTable, config: GraphCo
         raise BadCrystal(
             f"no neighbour within {config.radius:g} Å of "
             f"{atom_name(structure, int(isolated.argmax()))}: "
-            "an isolated atom needs a larger radius"
+            "an isolated atom needs a larger radius (lengths must be in Å)"
         )
 
 

@@ -110,7 +110,7 @@ def _settled(items: Items, sites: Sites, symmetry: Symmetry, lattice: Lattice) -
         names = " or ".join(group.name for group in symmetry.candidates[:4])
         doubt = symmetry.doubt or f"the symmetry may be {names}"
         raise BadCrystal(
-            f"{doubt}, and the content does not tell: list the operations "
+            f"{doubt}, and the content of the cell does not settle it: list all operations "
             "(_space_group_symop_operation_xyz), or add formula and _cell_formula_units_Z"
         )
     return found[0][1]

@@ -6,7 +6,7 @@ newer dictionaries write ``_atom_site.fract_x`` for ``_atom_site_fract_x``.
 
 import codecs
 import re
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import gemmi
 
@@ -47,7 +47,7 @@ def split_blocks(text: str) -> list[Block]:
 
     A ``data_`` line within a text field (between lines that begin with ``;``) begins no block.
     """
-    text = text.removeprefix("\ufeff")
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     found = _HEADER.findall(text)
     if len(found) == 1 and _HEADER.match(text.lstrip()):
         return [Block(found[0][5:], text)]
@@ -78,8 +78,8 @@ def crystal_blocks(text: str) -> list[Block]:
 
 
 def _mentions(block: Block, tags: tuple[str, ...]) -> bool:
-    text = block.text.lower().replace(".", "_")
-    return any(re.search(rf"^\s*{tag}", text, re.MULTILINE) for tag in tags)
+    text = re.sub(r"^;.*?^;", "", block.text, flags=re.MULTILINE | re.DOTALL)
+    return any(word.startswith(tags) for word in text.lower().replace(".", "_").split())
 
 
 def parse_block(block: Block) -> Items:
@@ -99,15 +99,29 @@ def parse_block(block: Block) -> Items:
             f"unreadable CIF: block {block.name or 'without a name'}, {cause} (is it cut off?)"
         ) from None
     items: Items = {}
+    values: list[str] = []
     for item in parsed:
-        if item.pair is not None:
-            tag, value = item.pair
+        pair: Any = item.pair
+        if pair is not None:
+            tag, value = pair
             _add(items, tag, [value])
+            values = []
         elif item.loop is not None:
             tags, values = item.loop.tags, item.loop.values
             for column, tag in enumerate(tags):
                 _add(items, tag, values[column :: len(tags)])
+    if values and not text[-1].isspace() and _is_cut(values[len(tags) - 1 :: len(tags)]):
+        raise BadCrystal(
+            f"the CIF ends within a line, and {values[-1]} has fewer digits than the numbers above "
+            "it: it seems to be cut off; get the whole file"
+        )
     return items
+
+
+def _is_cut(column: list[str]) -> bool:
+    """Whether the last number of a column has fewer decimals than the others, which agree."""
+    *others, last = [len(value.partition(".")[2]) for value in column]
+    return len(others) > 1 and len(set(others)) == 1 and last < others[0]
 
 
 def _add(items: Items, tag: str, values: list[str]) -> None:

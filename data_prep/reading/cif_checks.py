@@ -102,7 +102,8 @@ def _confirm_formula(items: Items, found: Mapping[str, float]) -> Confirmed:
         return Confirmed.NOT_AT_ALL
     units = number_of(value_of(items, "_cell_formula_units_z"))
     times = _times(found, stated)
-    if math.isfinite(units) and times != units:
+    is_numbered = units > 0  # pymatgen writes 0 for a single atom of hydrogen
+    if is_numbered and times != units:
         # Other programs give the formula of the whole cell, and count other units in it.
         unit = _free_formula(structural)
         whole = times == 1 and (
@@ -110,13 +111,13 @@ def _confirm_formula(items: Items, found: Mapping[str, float]) -> Confirmed:
         )
         times = times if whole else None
     if times is None:
-        z = f" with Z = {units:g}" if math.isfinite(units) else ""
+        z = f" with Z = {units:g}" if is_numbered else ""
         raise BadCrystal(
             f"the atoms in the cell add up to {_written(found)}, the formula in the CIF is "
             f"{text or structural}{z}: atom lines were lost (is the file cut off?), atoms have no "
             "position, or the symmetry is not as stated"
         )
-    return Confirmed.IN_NUMBER if math.isfinite(units) else Confirmed.IN_RATIO
+    return Confirmed.IN_NUMBER if is_numbered else Confirmed.IN_RATIO
 
 
 def formula_counts(text: str) -> dict[str, float]:

@@ -20,6 +20,9 @@ WHOLE = 2e-3
 
 _THIRDS_TOLERANCE = 1e-4
 
+_FARTHEST = 20
+"""Cells away from the first; more is no fraction of a cell, but a length."""
+
 # An element and its charge, as Fe3+, O2-, K+ or Na+1.
 _SYMBOL = re.compile(r"([A-Za-z]{1,2})(?:\d*[+-]|[+-]\d+|0)?")
 # An element and then no other letter, as Fe1, O1A, O_2, H(3) or Na+1.
@@ -144,13 +147,12 @@ def _check_lines(items: Items, names: list[str]) -> None:
 def _positions(columns: list[list[str]], names: list[str]) -> np.ndarray:
     """Fractional positions in the cell [s, 3]."""
     positions = np.array([[number_of(value) for value in column] for column in columns]).T
-    finite = np.isfinite(positions)
-    if not finite.all():
-        line, axis = np.argwhere(~finite)[0]
-        value = columns[axis][line]
+    fractional = np.abs(positions) <= _FARTHEST  # NaN is not
+    if not fractional.all():
+        line, axis = np.argwhere(~fractional)[0]
         raise BadCrystal(
-            f"{names[line]} has no position: its fract_{'xyz'[axis]} is {value!r}; "
-            "give the number, or take the atom out if it is not there"
+            f"{names[line]} has no position: its fract_{'xyz'[axis]} is {columns[axis][line]!r}; "
+            "give the fraction of the cell, or take the atom out if it is not there"
         )
     return within_cell(positions)
 

@@ -82,8 +82,8 @@ def symmetry_of(items: Items, metric: np.ndarray) -> Symmetry:
                 f"the CIF names the symmetry {unknown!r}, which is not known, and lists no "
                 "operations: list them (_space_group_symop_operation_xyz)"
             )
-        doubt = "the CIF says nothing of symmetry: name the space group, 'P 1' if all atoms stand"
-        return Symmetry([operations(("x,y,z",), "no symmetry")], f"{doubt} there")
+        doubt = "the CIF says nothing of symmetry ('P 1' is that of a cell with all atoms listed)"
+        return Symmetry([operations(("x,y,z",), "P 1")], doubt)
     doubt = ""
     candidates = [*named.values()]
     if listed is None:
@@ -91,7 +91,9 @@ def symmetry_of(items: Items, metric: np.ndarray) -> Symmetry:
     elif all(any(_agree(listed, group) for group in groups) for groups in candidates):
         groups = [listed]
         if unknown and len(listed.triplets) == 1:
-            doubt = f"the CIF names the symmetry {unknown!r}, which is not known, and lists none"
+            doubt = (
+                f"the CIF names the symmetry {unknown!r}, which is not known, and lists no other"
+            )
     else:
         groups = [listed, *(group for groups in candidates for group in groups)]
         doubt = f"the CIF lists operations that are not those of {' and '.join(named)}"
@@ -130,9 +132,10 @@ def operations(triplets: tuple[str, ...], name: str, number: int = 0) -> Operati
         group = gemmi.GroupOps([gemmi.Op(), *different.values()])
         try:
             group.add_missing_elements()
-        except RuntimeError:
-            group = None
-        if group is None or {operation.wrap().triplet() for operation in group} != set(different):
+            closed = {operation.wrap().triplet() for operation in group} == set(different)
+        except RuntimeError:  # no end of them
+            closed = False
+        if not closed:
             raise BadCrystal(
                 f"the {len(different)} symmetry operations are no group: some are missing or wrong"
             )
@@ -202,7 +205,7 @@ def _named(items: Items) -> tuple[dict[str, tuple[Operations, ...]], str]:
 @cache
 def _of_hall(symbol: str) -> tuple[Operations, ...]:
     try:
-        group = gemmi.symops_from_hall(symbol)
+        group = gemmi.symops_from_hall(symbol.replace("''", '"'))
     except (RuntimeError, ValueError):
         return ()
     return (operations(tuple(operation.triplet() for operation in group), symbol),)
@@ -241,11 +244,12 @@ def _short(symbol: str) -> str:
 
 @cache
 def _of_number(text: str) -> tuple[Operations, ...]:
-    """Every setting of a group, as its number does not tell which."""
+    """Every setting of a group, as its number does not tell which; P 1 and P -1 mean themselves."""
     return tuple(
         _of_setting(setting)
         for setting in gemmi.spacegroup_table()
         if text.isdecimal() and setting.number == int(text)
+        if setting.number > 2 or setting.is_reference_setting()
     )
 
 
