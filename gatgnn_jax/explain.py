@@ -1,8 +1,9 @@
 """`python -m gatgnn_jax.explain RUN FILE…`: what a model attends to, as a table and a web page.
 
-`attention.csv` has a row for each atom: `atom` (0, 1, … as in the file), `element` and `weight`.
-Of several crystals or runs it is one table too, with `crystal` or `run` in front. `explain.html`
-shows each crystal in 3-D, the models side by side, and needs no network.
+`attention.csv` has a row for each atom: `atom` (0, 1, … as in the file), `label` (the file's, or
+element and number), `element` and `weight`. Of several crystals or runs it is one table too, with
+`crystal` or `run` in front. `explain.html` shows each crystal in 3-D, the models side by side, and
+needs no network.
 """
 
 import sys
@@ -105,7 +106,7 @@ def runs_and_files(paths: tuple[Path, ...]) -> tuple[dict[str, Path], list[Path]
 
 
 def attention_table(crystals: list[ExplainedCrystal]) -> pd.DataFrame:
-    """Atom, element and weight; before them crystal and run, each if there are several."""
+    """Atom, label, element and weight; before them crystal and run, each if there are several."""
     tables = []
     for crystal in crystals:
         for view in crystal.views:

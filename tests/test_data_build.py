@@ -69,13 +69,13 @@ def bad_folder(tmp_path):
 
 
 REASONS = {
-    "unreadable": "unreadable CIF",
+    "unreadable": "no CIF of a crystal",
     "truncated": "unreadable CIF",
-    "short": "the sites add up to Na",
+    "short": "the atoms in the cell add up to Na",
     "empty": "the file is empty",
-    "disordered": "disordered: site 1 is Cl:0.5 (partial occupancy)",
+    "disordered": "disordered: Cl1 has occupancy 0.5 (partial occupancy)",
     "heavy": "element Lr is outside the table",
-    "isolated": "no neighbour within 8 Å of atom 0 (Cs)",
+    "isolated": "no neighbour within 8 Å of atom 0 (Cs0)",
     "missing": "no value of target",
     "text": "target = 'abc' is not a number",
     "nan": "target is NaN",

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-CIF_SUFFIXES = (".cif",)
+CIF_SUFFIXES = (".cif", ".mcif")
 POSCAR_SUFFIXES = (".poscar", ".vasp", ".contcar")
 POSCAR_STEMS = ("POSCAR", "CONTCAR")
 

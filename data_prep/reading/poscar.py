@@ -13,6 +13,7 @@ import numpy as np
 from pymatgen.core import Element, Structure
 
 from data_prep.errors import BadCrystal
+from data_prep.labels import numbered
 
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eEdD][-+]?\d+)?")
 _COUNT = re.compile(r"\d{1,9}")
@@ -63,7 +64,7 @@ def structure_from_poscar(text: str) -> Structure:
         elements,
         positions * scale if mode in "ck" else positions,
         coords_are_cartesian=mode in "ck",
-        labels=_numbered(elements),
+        labels=numbered(elements),
     )
 
 
@@ -156,13 +157,3 @@ def _named_elements(
 
 def _is_element(symbol: str) -> bool:
     return Element.is_valid_symbol(symbol)
-
-
-def _numbered(elements: list[str]) -> list[str]:
-    """A label for each atom: its element and its number among the atoms of that element."""
-    seen: dict[str, int] = {}
-    labels = []
-    for element in elements:
-        seen[element] = seen.get(element, 0) + 1
-        labels.append(f"{element}{seen[element]}")
-    return labels

@@ -24,7 +24,12 @@ from data_prep.reading.formats import (
     read_json_lines,
     read_table,
 )
-from data_prep.reading.structures import Atoms, read_structure, structure_from_atoms
+from data_prep.reading.structures import (
+    Atoms,
+    crystals_in,
+    read_structure,
+    structure_from_atoms,
+)
 from data_prep.reading.texts import structure_from_text
 
 JSON_LINES_SUFFIXES = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
@@ -104,8 +109,9 @@ def read_item(item: Item) -> tuple[Record, Structure | BadCrystal]:
 def open_structures(structures: Iterable[StructureLike]) -> Source:
     """The crystals of files and folders, targets or not: ``id_prop.csv`` is not needed.
 
-    Of a folder the CIF and POSCAR files are taken, by name, and those of the folders within it. A
-    structure that is in memory already is called by its position among ``structures``: 0, 1, …
+    Of a folder the CIF and POSCAR files are taken, by name, and those of the folders within it; of
+    a CIF with several crystals each, as ``FILE:BLOCK``. A structure that is in memory already is
+    called by its position among ``structures``: 0, 1, …
 
     Raises:
         UserError: a path that does not exist, or a folder without structure files.
@@ -119,7 +125,7 @@ def open_structures(structures: Iterable[StructureLike]) -> Source:
     ]
     ids = iter(structure_ids([file for part in parts if isinstance(part, list) for file in part]))
     sources = [
-        _listed([Record(next(ids), file) for file in part]) if isinstance(part, list) else part
+        _of_files([next(ids) for _ in part], part) if isinstance(part, list) else part
         for part in parts
     ]
     return Source(
@@ -156,6 +162,19 @@ def _located(path: Path) -> Source | list[Path]:
             "nor do the folders in it"
         )
     return files
+
+
+def _of_files(names: Sequence[str], files: Sequence[Path]) -> Source:
+    counts = [len(crystals_in(*pair)) for pair in zip(names, files, strict=True)]
+    return Source(
+        lambda: itertools.chain.from_iterable(map(_records_in, names, files, counts)), sum(counts)
+    )
+
+
+def _records_in(name: str, file: Path, count: int) -> list[Record]:
+    if count == 1:  # no need to look into it again
+        return [Record(name, file)]
+    return [Record(own_name, content) for own_name, content in crystals_in(name, file)]
 
 
 def _structure_of(record: Record) -> Structure:

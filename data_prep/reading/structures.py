@@ -8,6 +8,7 @@ from pymatgen.core import Structure
 
 from data_prep.errors import BadCrystal, one_line
 from data_prep.reading.cif import structure_from_cif
+from data_prep.reading.cif_blocks import crystal_blocks, decode
 from data_prep.reading.folders import is_cif, is_structure_file
 from data_prep.reading.opening import Unreadable, opened
 from data_prep.reading.poscar import structure_from_poscar
@@ -39,7 +40,7 @@ def read_structure(path: Path) -> Structure:
     """The structure in a CIF or POSCAR file, ``.gz`` or plain.
 
     Raises:
-        BadCrystal: the file cannot be read, or holds no structure.
+        BadCrystal: the file cannot be read, or holds no structure, or several.
     """
     text = read_text(path)
     if is_cif(path):
@@ -62,10 +63,29 @@ def read_text(path: Path) -> str:
         raise BadCrystal(f"no structure file: {path.name} {error.reason}") from None
     if len(content) > MAX_BYTES:
         raise BadCrystal(f"the file is larger than {MAX_BYTES // 1_000_000} MB: is it a structure?")
-    text = content.decode("utf-8-sig", errors="replace")
+    text = decode(content)
     if not text.strip():
         raise BadCrystal("the file is empty")
     return text
+
+
+def crystals_in(name: str, path: Path) -> list[tuple[str, Path | str]]:
+    """Id and content of every crystal in a structure file: the file, or the text of each block.
+
+    The crystals of a CIF `name` with several are called ``name:BLOCK``, and those whose blocks have
+    one name ``name:BLOCK:1``, ``name:BLOCK:2``, … by their place among the crystals of the file.
+    """
+    try:
+        blocks = crystal_blocks(read_text(path)) if is_cif(path) else []
+    except BadCrystal:  # its reason is found again where the structure is read
+        blocks = []
+    if len(blocks) < 2:
+        return [(name, path)]
+    names = [block.name for block in blocks]
+    return [
+        (f"{name}:{block.name}" + f":{place}" * (names.count(block.name) > 1), block.text)
+        for place, block in enumerate(blocks, 1)
+    ]
 
 
 def structure_from_atoms(atoms: Atoms) -> Structure:
