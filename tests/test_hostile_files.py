@@ -43,7 +43,6 @@ LINE_REASONS = {
     r"half \ud800": "characters that cannot be printed",
     r"carriage\r\nreturn": "characters that cannot be printed",
     "x" * 40 + "…": "the id has 200,000 characters",
-    "surrogate inside": "unreadable CIF",
 }
 
 
@@ -78,7 +77,7 @@ def hostile_lines(path: Path) -> Path:
             {"id": "half \ud800", "cif": NACL, "target": 1},
             {"id": "carriage\r\nreturn", "cif": NACL, "target": 1},
             {"id": "x" * 200_000, "cif": NACL, "target": 1},
-            {"id": "surrogate inside", "cif": "\udcff data_x _cell_length_a \ud800", "target": 1},
+            {"id": "odd label", "cif": NACL.replace("Cl1 ", "Cl\ud8001 "), "target": 1},
             {"id": "[/x]", "cif": NACL, "target": 1},
         ],
     )
@@ -126,7 +125,7 @@ def test_predict(run: Path, tmp_path: Path) -> None:
         "gatgnn_jax.predict", run, folder, lines, "-", "--out", out, text=os.fsencode(single)
     )
     assert str(out) in said
-    assert sorted(column(out)) == sorted([*GOOD, "x]", "first", "[/x]"])
+    assert sorted(column(out)) == sorted([*GOOD, "x]", "first", "odd label", "[/x]"])
     single_reason = {r"single latin-\udce9": "characters that cannot be printed"}
     assert_reported(out.parent / "skipped.csv", FOLDER_REASONS | LINE_REASONS | single_reason)
 
