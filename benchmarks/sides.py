@@ -22,6 +22,7 @@ from gatgnn_jax.models.base import ModelState
 from gatgnn_jax.published.gatgnn import to_torch
 from gatgnn_jax.runs.config import RunConfig
 from gatgnn_jax.training.loop import Trainer
+from gatgnn_jax.training.optimizer import rate_of_epoch
 from gatgnn_jax.training.terminal import TrainingReporter
 
 Framework = Literal["jax", "pytorch"]
@@ -226,12 +227,11 @@ def train(framework: Framework, crystals: Crystals, seed: int, console: Console)
             if val_mae[-1] < min(val_mae[:-1], default=np.inf):
                 best = len(losses)
                 side.keep()
-            drops = sum(milestone < len(losses) for milestone in settings.milestone_epochs)
             row = {
                 "epoch": len(losses),
                 "train_loss": losses[-1].mean(),
                 "val_mae": val_mae[-1],
-                "learning_rate": settings.learning_rate * settings.decay**drops,
+                "learning_rate": rate_of_epoch(settings, len(losses[-1]), len(losses) - 1),
             }
             reporter.epoch(row, seconds, len(subsets["train"]) / seconds)
     side.take_kept()

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+__version__ = "0.2.0"
+
 if TYPE_CHECKING:
     from gatgnn_jax.api import Predictor, fit
     from gatgnn_jax.prediction.explanation import Explanation

@@ -9,8 +9,9 @@ from data_prep.config import GRAPH_PRESETS, GraphConfig
 GlobalAttention = Literal[
     "composition", "cluster-fixed", "cluster-random", "cluster-learnable", "none"
 ]
-ModelName = Literal["gatgnn", "gat", "cgcnn", "megnet"]
-PresetName = Literal["best", "paper-cgcnn", "paper-megnet", "official", "cgcnn", "megnet"]
+ModelName = Literal["gatgnn", "gat", "gated-gatgnn", "cgcnn", "megnet"]
+ScheduleName = Literal["piecewise", "one-cycle", "cosine"]
+PresetName = Literal["best", "paper-cgcnn", "paper-megnet", "official", "gated", "cgcnn", "megnet"]
 Config = TypeVar("Config")
 
 
@@ -42,6 +43,7 @@ _ATTENTION_ONLY: dict[str, Any] = {
 }
 FIXED_SETTINGS: dict[str, dict[str, Any]] = {
     "gat": {"residual": False},
+    "gated-gatgnn": {"residual": False, "concat_composition": False},
     "cgcnn": _ATTENTION_ONLY,
     "megnet": _ATTENTION_ONLY | {"hidden_layers": 2, "hidden_neurons": 0},
 }
@@ -53,14 +55,15 @@ class ModelConfig:
     """The network.
 
     Attributes:
-        model: AGAT layers (gatgnn), the original GAT layers without bond features (gat), or another
-            network: CGCNN (cgcnn), MEGNet (megnet).
+        model: AGAT layers (gatgnn), the original GAT layers without bond features (gat), gated
+            attention with updated bonds (gated-gatgnn), or another network: CGCNN (cgcnn), MEGNet
+            (megnet).
         global_attention: how the atoms' weights are found: GI M-1 composition, M-2 cluster-fixed,
             M-3 cluster-random, M-4 cluster-learnable, or none (every atom counts 1).
         num_layers: attention layers (the paper: 5 on CGCNN graphs, 7 on MEGNET graphs),
             convolutions (cgcnn) or blocks (megnet).
         neurons: features of an atom in every layer.
-        heads: attention heads, averaged.
+        heads: attention heads, averaged (gated-gatgnn: each for its share of the neurons).
         residual: let a layer add to the atoms' features instead of replacing them (gatgnn).
         hidden_layers: fully connected layers between the crystal vector and the output.
         hidden_neurons: features of each of them; 0: as many as the crystal vector has (megnet: as
@@ -94,16 +97,22 @@ class ModelConfig:
                 raise ValueError(
                     f"{self.model} has no {option} to choose: leave it out ({name} is {value} here)"
                 )
+        if self.model == "gated-gatgnn" and self.neurons % self.heads:
+            raise ValueError(
+                f"heads is {self.heads}: {self.model} divides its {self.neurons} neurons among them"
+            )
 
 
 PUBLISHED_SIZES: dict[str, ModelConfig] = {
     "gatgnn": ModelConfig(),
+    "gated-gatgnn": ModelConfig("gated-gatgnn", num_layers=3, hidden_layers=1, hidden_neurons=128),
     "cgcnn": ModelConfig(
         "cgcnn", num_layers=3, hidden_layers=1, hidden_neurons=128, **FIXED_SETTINGS["cgcnn"]
     ),
     "megnet": ModelConfig("megnet", num_layers=3, neurons=32, **FIXED_SETTINGS["megnet"]),
 }
-"""GATGNN's for CGCNN graphs, the defaults of CGCNN's program, and those of MEGNet's Figure 2."""
+"""GATGNN's for CGCNN graphs, the defaults of CGCNN's program, and those of MEGNet's Figure 2; the
+gated network is this program's own."""
 
 
 @dataclass(frozen=True)
@@ -113,10 +122,13 @@ class TrainConfig:
     Attributes:
         epochs: passes over the training crystals.
         batch_size: crystals a step, at most; the batches of an epoch are made equally large.
-        learning_rate: the rate of the first stage.
-        milestones: when the rate drops, as shares of the epochs.
-        decay: the factor at each milestone.
-        weight_decay: AdamW's, on every parameter.
+        learning_rate: the highest rate: of the first stage, or the peak of the cycle.
+        schedule: how the rate goes on: in stages (piecewise), up to its peak during the first 30 %
+            of the steps and down to nothing after it (one-cycle), or down to 0 (cosine).
+        milestones: when the rate drops, as shares of the epochs (piecewise).
+        decay: the factor at each milestone (piecewise).
+        weight_decay: AdamW's.
+        decay_norms: let weight decay act on every parameter; off: not on biases and batch norms.
         standardize: let the network give regression targets in standard deviations from the mean of
             the training crystals; the loss counts in these units.
         huber_delta: the loss of a regression error is quadratic up to this size and linear beyond,
@@ -136,9 +148,11 @@ class TrainConfig:
     epochs: int = 500
     batch_size: int = 256
     learning_rate: float = 5e-3
+    schedule: ScheduleName = "piecewise"
     milestones: tuple[float, ...] = (0.5, 0.75)
     decay: float = 0.1
     weight_decay: float = 0.1
+    decay_norms: bool = True
     standardize: bool = True
     huber_delta: float = 1.0
     averaging: float = 0.0
@@ -149,6 +163,7 @@ class TrainConfig:
     freeze: str = ""
 
     def __post_init__(self) -> None:
+        _check_choice(self.schedule, "schedule", ScheduleName)
         for name in ("epochs", "batch_size", "ensemble", "patience"):
             _check_at_least(self, name, 1)
         for name in ("learning_rate", "decay", "huber_delta"):
@@ -202,6 +217,19 @@ PRESETS: dict[PresetName, Preset] = {
         graph=GraphConfig(fake_edges=True),
         model=ModelConfig(num_layers=3),
         train=TrainConfig(epochs=200, milestones=(0.75, 1.25), decay=0.3, standardize=False),
+    ),
+    # The network and the recipe of the ready-made models: docs/experiments.md.
+    "gated": Preset(
+        model=PUBLISHED_SIZES["gated-gatgnn"],
+        train=TrainConfig(
+            epochs=60,
+            batch_size=64,
+            learning_rate=2e-3,
+            schedule="one-cycle",
+            weight_decay=0.01,
+            huber_delta=0.2,
+            averaging=0.998,
+        ),
     ),
     # The other networks on equal terms: in their published sizes, on the graphs that the GATGNN
     # paper names after them, with its training. (CGCNN itself was trained by SGD with momentum 0.9

@@ -14,6 +14,7 @@ from data_prep.graph import CrystalGraph
 from gatgnn_jax.batches.arrays import sizes_of
 from gatgnn_jax.batches.gathering import BatchPlan
 from gatgnn_jax.batches.layout import with_receivers
+from gatgnn_jax.models.global_attention import Atoms
 from tests.crystals import bundled
 from tests.models import (
     GLOBAL_ATTENTIONS,
@@ -217,7 +218,7 @@ def test_random_clusters_are_other_clusters(crystals):
     graph = batch_of(data)
     model = small_model(FULL, "cluster-random")
     attention = model.global_attention
-    atoms = model._atoms(graph, train=True)
+    atoms = Atoms.of(graph, train=True)
     size = jax.ops.segment_sum(
         jnp.ones(len(atoms.cluster)), atoms.crystal * 3 + atoms.cluster, atoms.num_crystals * 3
     )

@@ -154,7 +154,7 @@ def test_every_variant_trains(tmp_path, capsys, variant):
 
 
 def test_classification(tmp_path):
-    """A class that hangs on the elements: the model finds it out."""
+    """A class that depends on the elements: the model finds it out."""
     source = write_source(
         tmp_path / "metals.jsonl",
         160,

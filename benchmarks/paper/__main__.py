@@ -25,7 +25,7 @@ from data_prep.errors import UserError
 from data_prep.files import write_text
 from gatgnn_jax.cli import run_command
 
-DOCUMENTS = (Path("docs/reproduction.md"), Path("docs/experiments.md"), Path("README.md"))
+DOCUMENTS = (Path("docs/reproduction.md"), Path("docs/experiments.md"), Path("docs/results.md"))
 """Where the tables stand, between marks of the study's name."""
 
 console = Console(highlight=False, soft_wrap=True)

@@ -73,7 +73,7 @@ def record(rows: list[Row], training: Training, seed: int, place: Place) -> None
 
 
 def _new_row(training: Training, run: RunDirectory, p: Property) -> Row:
-    """What does not hang on the seed."""
+    """What does not depend on the seed."""
     summary, written = run.read_json("summary.json"), run.read_json("config.json")
     settings = {name: written[name] for name in ("graph", "model", "train")}
     # Of the run it starts from the name; where that lies is nobody's business.

@@ -23,7 +23,7 @@ jraph: it holds the rows that fill the batch up to its fixed shape.
 Three things are kept apart that are one in a plain graph, because each is computed once however
 often it is used. Nodes and atoms differ where indistinguishable atoms are merged
 (`data_prep.quotient`): attention layers work on N nodes, the readout on A ≥ N atoms. Edges and
-bonds differ because a crystal has few different interatomic distances: whatever hangs on the
+bonds differ because a crystal has few different interatomic distances: whatever depends on the
 distance alone is computed for B ≤ E bonds and looked up by the edges.
 """
 

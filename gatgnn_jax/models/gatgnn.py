@@ -7,18 +7,12 @@ import jax.numpy as jnp
 import jraph
 from flax import nnx
 
-from data_prep.clusters import N_CLUSTER
 from data_prep.config import GraphConfig
 from data_prep.elements import COMPOSITION_SIZE, element_features
 from gatgnn_jax.batches.layout import Neighborhoods
 from gatgnn_jax.config import ModelConfig
 from gatgnn_jax.models.base import Output, linear
-from gatgnn_jax.models.global_attention import (
-    Atoms,
-    ClusterAttention,
-    CompositionAttention,
-    LearnableClusterAttention,
-)
+from gatgnn_jax.models.global_attention import Atoms, atom_weights, new_global_attention
 from gatgnn_jax.models.layers import AGATLayer, GATLayer
 from gatgnn_jax.models.ops import gaussian_expansion, softplus
 
@@ -46,7 +40,7 @@ class GATGNN(nnx.Module):
                 for _ in range(config.num_layers)
             ]
         )
-        self.global_attention = _global_attention(config, rngs)
+        self.global_attention = new_global_attention(config, rngs)
         if config.concat_composition:
             self.embed_composition = linear(COMPOSITION_SIZE, neurons, rngs)
         width = neurons * (2 if config.concat_composition else 1)
@@ -84,15 +78,13 @@ class GATGNN(nnx.Module):
             x, attention = layer(x, e, neighborhoods, train=train)
             edge_attention.append(attention)
 
-        atoms = self._atoms(graph, train)
+        atoms = Atoms.of(graph, train)
         x = x[graph.globals["atom_node"]]
+        weight = atom_weights(self.global_attention, x, atoms, key)
         if self.global_attention is None:
-            weight = jnp.ones(x.shape[0])
             # XLA would put the last layer into the loop that sums the atoms, one by one: a CPU
             # trains a third faster without.
             x = jax.lax.optimization_barrier(x)
-        else:
-            weight = atoms.softmax(self.global_attention(x, atoms, key))
         crystal_vector = atoms.sum(weight[:, None] * x)
 
         y = crystal_vector
@@ -102,36 +94,3 @@ class GATGNN(nnx.Module):
         for layer in self.hidden:
             y = softplus(layer(y))
         return Output(self.out(y), weight, crystal_vector, tuple(edge_attention))
-
-    def _atoms(self, graph: jraph.GraphsTuple, train: bool) -> Atoms:
-        num_crystals = graph.n_node.shape[0]
-        crystal = graph.globals["atom_graph"]
-        element = graph.nodes["atomic_number"][graph.globals["atom_node"]]
-        # Element Z at Z - 1; padding (Z = 0) lands in the padding graph and is never read.
-        slot = crystal * COMPOSITION_SIZE + jnp.maximum(element, 1) - 1
-        count = jax.ops.segment_sum(
-            jnp.ones(slot.shape[0]), slot, num_crystals * COMPOSITION_SIZE
-        ).reshape(num_crystals, COMPOSITION_SIZE)
-        return Atoms(
-            crystal=crystal,
-            index=graph.globals["atom_number" if train else "atom_index"],
-            cluster=graph.globals["cluster"],
-            composition=count / jnp.maximum(count.sum(1, keepdims=True), 1),
-            num_crystals=num_crystals,
-            num_clusters=N_CLUSTER,
-        )
-
-
-def _global_attention(
-    config: ModelConfig, rngs: nnx.Rngs
-) -> CompositionAttention | ClusterAttention | LearnableClusterAttention | None:
-    match config.global_attention:
-        case "composition":
-            return CompositionAttention(config.neurons, COMPOSITION_SIZE, rngs=rngs)
-        case "cluster-fixed" | "cluster-random":
-            is_random = config.global_attention == "cluster-random"
-            return ClusterAttention(config.neurons, random=is_random, rngs=rngs)
-        case "cluster-learnable":
-            return LearnableClusterAttention(config.neurons, N_CLUSTER, rngs=rngs)
-        case "none":
-            return None

@@ -14,8 +14,12 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+import jraph
 from flax import nnx
 
+from data_prep.clusters import N_CLUSTER
+from data_prep.elements import COMPOSITION_SIZE
+from gatgnn_jax.config import ModelConfig
 from gatgnn_jax.models.base import linear
 from gatgnn_jax.models.ops import softplus
 
@@ -25,7 +29,7 @@ class Atoms:
     """The atoms of a batch, for layers that work on whole crystals.
 
     `crystal` [A] int32 names each atom's graph among `num_crystals` (the last one is padding),
-    `index` [A] is a number that random draws hang on, `cluster` [A] the atom's group among
+    `index` [A] is a number that random draws depend on, `cluster` [A] the atom's group among
     `num_clusters`, `composition` [G, 103] the atomic fractions of each crystal's elements.
     """
 
@@ -35,6 +39,27 @@ class Atoms:
     composition: jax.Array
     num_crystals: int
     num_clusters: int
+
+    @classmethod
+    def of(cls, graph: jraph.GraphsTuple, train: bool) -> "Atoms":
+        """The atoms of a batch; random draws hang on an atom's place in the dataset in training,
+        in its crystal otherwise."""
+        num_crystals = graph.n_node.shape[0]
+        crystal = graph.globals["atom_graph"]
+        element = graph.nodes["atomic_number"][graph.globals["atom_node"]]
+        # Element Z at Z - 1; padding (Z = 0) lands in the padding graph and is never read.
+        slot = crystal * COMPOSITION_SIZE + jnp.maximum(element, 1) - 1
+        count = jax.ops.segment_sum(
+            jnp.ones(slot.shape[0]), slot, num_crystals * COMPOSITION_SIZE
+        ).reshape(num_crystals, COMPOSITION_SIZE)
+        return cls(
+            crystal=crystal,
+            index=graph.globals["atom_number" if train else "atom_index"],
+            cluster=graph.globals["cluster"],
+            composition=count / jnp.maximum(count.sum(1, keepdims=True), 1),
+            num_crystals=num_crystals,
+            num_clusters=N_CLUSTER,
+        )
 
     def sum(self, values: jax.Array) -> jax.Array:
         """[A, …] → sum over each crystal [G, …]."""
@@ -97,7 +122,7 @@ class ClusterAttention(nnx.Module):
     def _draw(key: jax.Array, atoms: Atoms, size: jax.Array) -> jax.Array:
         """A cluster [A] for each atom, uniform among the other non-empty ones of its crystal.
 
-        The draw hangs on the key and the atom's index alone, so that it is the same in any batch.
+        The draw depends on the key and the atom's index alone, so that it is the same in any batch.
         """
         keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(atoms.index)
         scores = jax.vmap(lambda k: jax.random.uniform(k, (atoms.num_clusters,)))(keys)
@@ -129,3 +154,29 @@ class LearnableClusterAttention(nnx.Module):
 
 def _two_layers(module: ClusterAttention | LearnableClusterAttention, x: jax.Array) -> jax.Array:
     return module.out(nnx.leaky_relu(module.hidden(x), 0.45))[:, 0]
+
+
+GlobalAttentionModule = CompositionAttention | ClusterAttention | LearnableClusterAttention
+
+
+def new_global_attention(config: ModelConfig, rngs: nnx.Rngs) -> GlobalAttentionModule | None:
+    """The global attention that the settings name; None for `none`."""
+    match config.global_attention:
+        case "composition":
+            return CompositionAttention(config.neurons, COMPOSITION_SIZE, rngs=rngs)
+        case "cluster-fixed" | "cluster-random":
+            is_random = config.global_attention == "cluster-random"
+            return ClusterAttention(config.neurons, random=is_random, rngs=rngs)
+        case "cluster-learnable":
+            return LearnableClusterAttention(config.neurons, N_CLUSTER, rngs=rngs)
+        case "none":
+            return None
+
+
+def atom_weights(
+    attention: GlobalAttentionModule | None, x: jax.Array, atoms: Atoms, key: jax.Array | None
+) -> jax.Array:
+    """Atom features [A, F] → weights [A] that sum to 1 over a crystal; 1 each without attention."""
+    if attention is None:
+        return jnp.ones(x.shape[0])
+    return atoms.softmax(attention(x, atoms, key))

@@ -217,7 +217,7 @@ class MEGNet(nnx.Module):
         """Predict every crystal of a batch (laid out as in `gatgnn_jax.batches.layout`).
 
         The other arguments are those of all networks and are not used: nothing here is random or
-        hangs on other crystals of the batch.
+        depends on other crystals of the batch.
         """
         neighborhoods = Neighborhoods.of(graph)
         crystal, num_crystals = crystal_of_nodes(graph), graph.n_node.shape[0]

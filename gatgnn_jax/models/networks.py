@@ -6,10 +6,20 @@ from data_prep.config import GraphConfig
 from gatgnn_jax.config import ModelConfig
 from gatgnn_jax.models.base import Network
 from gatgnn_jax.models.cgcnn import CGCNN
+from gatgnn_jax.models.gated import GatedGATGNN
 from gatgnn_jax.models.gatgnn import GATGNN
 from gatgnn_jax.models.megnet import MEGNet
 
-NETWORKS = {"gatgnn": GATGNN, "gat": GATGNN, "cgcnn": CGCNN, "megnet": MEGNet}
+NETWORKS = {
+    "gatgnn": GATGNN,
+    "gat": GATGNN,
+    "gated-gatgnn": GatedGATGNN,
+    "cgcnn": CGCNN,
+    "megnet": MEGNet,
+}
+
+ATTENTIVE = ("gatgnn", "gat", "gated-gatgnn")
+"""Those whose layers attend to neighbours, so that there is something to explain."""
 
 
 def new_network(

@@ -25,7 +25,7 @@ from gatgnn_jax.batches.arrays import BatchShape, CrystalArrays, crystal_arrays,
 from gatgnn_jax.batches.gathering import gather_batch
 from gatgnn_jax.models.base import ModelState, Output
 from gatgnn_jax.models.ensemble import call_members
-from gatgnn_jax.models.gatgnn import LAYERS
+from gatgnn_jax.models.networks import ATTENTIVE
 from gatgnn_jax.objective import member_spread, predicted_values
 from gatgnn_jax.prediction.engines import EVALUATION_SEED
 from gatgnn_jax.prediction.result import Predictions, element_warning
@@ -121,10 +121,10 @@ def explain(
         UserError: the model has no attention.
         BadCrystal: a crystal the model cannot take.
     """
-    if config.model.model not in LAYERS:
+    if config.model.model not in ATTENTIVE:
         raise UserError(
             f"a {config.model.model} model has no attention to explain: "
-            f"train one with --model {' or '.join(LAYERS)}"
+            f"train one with --model {' or '.join(ATTENTIVE)}"
         )
     settings = replace(config.graph, reduce=False)
     graph = build_graph(structure, settings)

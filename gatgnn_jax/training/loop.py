@@ -25,7 +25,7 @@ from gatgnn_jax.objective import Sums, metrics, network_targets, selection_score
 from gatgnn_jax.prediction.engines import DatasetPredictor
 from gatgnn_jax.runs.config import RunConfig
 from gatgnn_jax.runs.directory import RunDirectory
-from gatgnn_jax.training.optimizer import make_optimizer
+from gatgnn_jax.training.optimizer import make_optimizer, rate_of_epoch
 from gatgnn_jax.training.step import TrainState, init_state, make_train_steps
 from gatgnn_jax.training.transfer import initial_from
 
@@ -90,7 +90,8 @@ class Trainer:
             streaming,
         )
         parts, steps, _ = self.feed.plan.deal(subsets["train"]).shape
-        optimizer = make_optimizer(config.train, parts * steps)
+        self.steps_per_epoch = parts * steps
+        optimizer = make_optimizer(config.train, self.steps_per_epoch)
         averaged = config.train.averaging > 0
         graphdef, state = init_state(config.new_model(), optimizer, averaged)
         self.state: TrainState = replicate(state, self.mesh)
@@ -207,12 +208,10 @@ class Trainer:
 
     def _row(self, sums: Sums, predicted: np.ndarray, score: float) -> dict[str, float]:
         """A row of metrics.csv."""
-        settings, properties = self.config.train, self.config.properties
-        epoch = self.progress.epoch
-        drops = sum(milestone <= epoch for milestone in settings.milestone_epochs)
+        epoch, properties = self.progress.epoch, self.config.properties
         row: dict[str, float] = {
             "epoch": epoch + 1,
-            "learning_rate": settings.learning_rate * settings.decay**drops,
+            "learning_rate": rate_of_epoch(self.config.train, self.steps_per_epoch, epoch),
             "train_loss": float(np.mean(sums.loss / np.maximum(sums.count, 1))),
         }
         for p, value in zip(properties, sums.error / np.maximum(sums.count, 1), strict=True):

@@ -1,4 +1,4 @@
-"""AdamW with its learning-rate schedule, and which parts of a network keep their weights."""
+"""AdamW, the schedule of its learning rate, and which parts of a network keep their weights."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,13 +13,45 @@ ALIASES = {"agat": "layers", "embed": "embed_"}
 """What `freeze` calls parts of a model; any other name is a parameter's own, or starts it."""
 
 
+WARM_UP = 0.3
+"""The share of a cycle's steps in which the learning rate rises, from a 25th of its peak."""
+
+
+def learning_rate(config: TrainConfig, steps_per_epoch: int) -> optax.Schedule:
+    """The learning rate of each step, counted from 0: what training uses and what it logs."""
+    peak, steps = config.learning_rate, config.epochs * steps_per_epoch
+    match config.schedule:
+        case "piecewise":
+            drops = {epoch * steps_per_epoch: config.decay for epoch in config.milestone_epochs}
+            return optax.piecewise_constant_schedule(peak, drops)
+        case "one-cycle":  # Smith & Topin 2018, with the shape of torch's OneCycleLR
+            return optax.cosine_onecycle_schedule(steps, peak, WARM_UP)
+        case "cosine":
+            return optax.cosine_decay_schedule(peak, steps)
+
+
+def rate_of_epoch(config: TrainConfig, steps_per_epoch: int, epoch: int) -> float:
+    """The learning rate of the first step of an epoch (counted from 0), as tables show it."""
+    rate = learning_rate(config, steps_per_epoch)(epoch * steps_per_epoch)
+    return float(f"{float(rate):.6g}")  # float32 has seven digits, the last of them noise
+
+
 def make_optimizer(config: TrainConfig, steps_per_epoch: int) -> optax.GradientTransformation:
-    """AdamW (decay on every parameter, as torch's) with a piecewise constant learning rate."""
-    drops = {epoch * steps_per_epoch: config.decay for epoch in config.milestone_epochs}
-    schedule = optax.piecewise_constant_schedule(config.learning_rate, drops)
-    # As one vector: an update an array would be half of all the kernels that XLA compiles.
-    optimizer = optax.flatten(optax.adamw(schedule, weight_decay=config.weight_decay))
+    """AdamW with the schedule and the decay of the settings."""
+    schedule = learning_rate(config, steps_per_epoch)
+    if config.decay_norms:
+        # As one vector: an update an array would be half of all the kernels that XLA compiles.
+        optimizer = optax.flatten(optax.adamw(schedule, weight_decay=config.weight_decay))
+    else:
+        optimizer = optax.adamw(schedule, weight_decay=config.weight_decay, mask=decayed)
     return freeze(optimizer, config.frozen_parts) if config.frozen_parts else optimizer
+
+
+def decayed(params: Any) -> Any:
+    """For each parameter whether it is neither a bias nor of a batch norm."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: str(path[-1].key) not in ("bias", "scale"), params
+    )
 
 
 def freeze(optimizer: optax.GradientTransformation, parts: Sequence[str]) -> Any:

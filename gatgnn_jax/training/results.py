@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from flax import nnx
 
+from gatgnn_jax import __version__
 from gatgnn_jax.batches.splits import SUBSETS
 from gatgnn_jax.models.base import parameter_count
 from gatgnn_jax.prediction.columns import digits_of, to_csv
@@ -49,10 +50,8 @@ def write_results(
         "parameters": parameter_count(nnx.eval_shape(config.new_model)),
         "padding_share": round(trainer.feed.plan.padding_share(subsets["train"]), 4),
         "compilations": trainer.compilations,
-        "versions": {
-            name: metadata.version(name)
-            for name in ("gatgnn_jax", "jax", "jaxlib", "flax", "optax")
-        },
+        "versions": {"gatgnn_jax": __version__}
+        | {name: metadata.version(name) for name in ("jax", "jaxlib", "flax", "optax")},
         "python": platform.python_version(),
         "device": f"{trainer.mesh.size} x {trainer.mesh.devices.flat[0].device_kind}",
     }
