@@ -31,6 +31,7 @@ from data_prep.files import write_text
 from data_prep.graph import build_graph
 from data_prep.neighbors import nearest_neighbors
 from data_prep.reading.cif import structure_from_cif
+from data_prep.reading.dictionaries import structure_from_dict
 
 CONFIG = GraphConfig()
 console = Console()
@@ -57,7 +58,7 @@ def read_cifs(path: Path, count: int) -> list[str]:
         for line, _ in zip(lines, range(count), strict=False):
             row = json.loads(line)
             structure = row.get("structure")
-            cif = row["cif"] if structure is None else Structure.from_dict(structure).to(fmt="cif")
+            cif = row["cif"] if structure is None else structure_from_dict(structure).to(fmt="cif")
             texts.append(cif)
     return texts
 

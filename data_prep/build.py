@@ -11,7 +11,6 @@ from typing import Literal
 
 import numpy as np
 import tyro
-from rich.console import Console
 
 from data_prep.columns import number_columns
 from data_prep.config import GRAPH_PRESETS, GraphConfig
@@ -19,7 +18,7 @@ from data_prep.dataset import GraphDataset, check_free, pack, save_dataset
 from data_prep.errors import BadCrystal, Skipped, UserError, exit_status
 from data_prep.featurize import Featurized, featurize
 from data_prep.graph import CrystalGraph
-from data_prep.progress import track
+from data_prep.progress import plain_console, track
 from data_prep.properties import resolve_property, select_targets
 from data_prep.reading.sources import open_source
 
@@ -196,8 +195,8 @@ def run(options: BuildOptions) -> None:
             f"{first.id}: {first.reason}"
         )
     save_built(dataset, skipped, options.out)
-    console = Console(stderr=True, quiet=options.quiet)
-    console.print(summary(dataset, skipped, options.out), highlight=False, soft_wrap=True)
+    console = plain_console(stderr=True, quiet=options.quiet)
+    console.print(summary(dataset, skipped, options.out))
 
 
 def summary(dataset: GraphDataset, skipped: Sequence[Skipped], path: Path) -> str:

@@ -7,12 +7,12 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from rich.console import Console
-
 from data_prep.build import build_dataset, read_skipped, save_built
 from data_prep.config import GraphConfig
 from data_prep.dataset import FORMAT_VERSION, GraphDataset, load_dataset
 from data_prep.errors import Skipped, UserError
+from data_prep.progress import plain_console
+from data_prep.reading.folders import is_folder, visible_files
 
 BUNDLED = Path(__file__).parent / "bundled" / "elastic_2015.jsonl.gz"
 """1,181 crystals with bulk modulus, shear modulus and Poisson ratio; see its README."""
@@ -63,7 +63,8 @@ def open_dataset(
     except UserError as error:
         # Another process may have been faster, or nothing can be written: go on from memory.
         if not cached.exists():
-            Console(stderr=True, quiet=quiet).print(f"not cached: {error}", style="yellow")
+            console = plain_console(stderr=True, quiet=quiet)
+            console.print(f"not cached: {error}", style="yellow")
         return dataset, skipped
 
 
@@ -105,11 +106,23 @@ def fingerprint(text: str, paths: Iterable[Path]) -> str:
 
 
 def _digest_path(digest: "hashlib._Hash", path: Path) -> None:
-    if path.is_dir():
+    if is_folder(path):
         # Reading 40,000 files takes longer than a second; names, sizes and times tell as well.
-        for file in sorted(path.iterdir()):
-            status = file.stat()
-            digest.update(f"{file.name} {status.st_size} {status.st_mtime_ns}\n".encode())
-    elif path.exists():
-        with path.open("rb") as content:
-            digest.update(hashlib.file_digest(content, "sha256").digest())
+        for file in visible_files(path):
+            digest.update(os.fsencode(file.relative_to(path)))
+            _digest_status(digest, file)
+    elif path.is_file():
+        try:
+            with path.open("rb") as content:
+                digest.update(hashlib.file_digest(content, "sha256").digest())
+        except OSError:
+            _digest_status(digest, path)
+
+
+def _digest_status(digest: "hashlib._Hash", path: Path) -> None:
+    try:
+        status = path.stat()
+    except OSError:  # a link to nothing, say
+        digest.update(b" unreadable\n")
+    else:
+        digest.update(f" {status.st_size} {status.st_mtime_ns}\n".encode())

@@ -1,8 +1,16 @@
 """The errors a user can mend: shown in one or two lines, never as a traceback."""
 
+import io
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
+
+# Control characters, line ends of all kinds, and bytes of a file name that are no UTF-8.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+MAX_LINE = 1000
+"""Characters of a line of an error: a path may have any number."""
 
 
 class UserError(Exception):
@@ -17,8 +25,8 @@ class BadCrystal(UserError):
     """
 
     def __init__(self, reason: str):
-        super().__init__(reason)
-        self.reason = reason
+        self.reason = printable(reason)
+        super().__init__(self.reason)
 
 
 class Skipped(NamedTuple):
@@ -28,9 +36,14 @@ class Skipped(NamedTuple):
     reason: str
 
 
+def printable(text: str) -> str:
+    """A text in one line for files and terminals; other characters as ``\\n`` or ``\\udcff``."""
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
 def one_line(error: object) -> str:
     """An error's text for one line of a report, cut at 200 characters."""
-    return " ".join(str(error).split())[:200]
+    return printable(" ".join(str(error).split())[:200])
 
 
 def some_of(names: Sequence[str]) -> str:
@@ -41,16 +54,17 @@ def some_of(names: Sequence[str]) -> str:
 
 def exit_status(command: Callable[[], int | None]) -> int:
     """Run a command; bad input becomes one message and exit status 1, without a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name may have bytes that are no UTF-8
+            stream.reconfigure(errors="backslashreplace")
     try:
         return command() or 0
-    except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
     except KeyboardInterrupt:
         sys.stderr.write("stopped\n")
         return 130
     except BrokenPipeError:  # the reader of a pipe has seen enough
         return 0
-    except OSError as error:  # a full disk, say
-        sys.stderr.write(f"error: {error}\n")
+    except (UserError, OSError) as error:  # bad input, or a full disk, say
+        lines = [printable(line)[:MAX_LINE] for line in f"error: {error}".split("\n")]
+        sys.stderr.write("\n".join(lines) + "\n")
         return 1

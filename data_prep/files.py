@@ -1,16 +1,12 @@
-"""Files that are written whole or not at all, and read packed or not."""
+"""Files that are written whole or not at all."""
 
 import gzip
 import io
 import os
 import tempfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-from data_prep.errors import UserError
 
 
 def write_text(path: Path, text: str) -> None:
@@ -37,15 +33,3 @@ def replacing(path: Path) -> Iterator[io.BufferedIOBase]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[Any]:
-    """The bytes of a file, unpacked; what goes wrong while they are read is a UserError."""
-    try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
-            yield file
-    except (EOFError, gzip.BadGzipFile, zlib.error):
-        raise UserError(f"{path} is cut off or damaged: copy it again") from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from None

@@ -5,15 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from pymatgen.core import Structure
 
-from data_prep.checks import check_structure
+from data_prep.checks import atom_name, check_bonded, check_distances, check_structure
 from data_prep.clusters import cluster_atoms
 from data_prep.config import GraphConfig
 from data_prep.errors import BadCrystal
 from data_prep.neighbors import NeighborTable, nearest_neighbors
 from data_prep.quotient import classes_agree, merge_classes, refine_colours
-
-MIN_DISTANCE = 0.1
-"""Atoms closer than this (Å) are taken for a mistake in the file."""
 
 
 @dataclass(frozen=True)
@@ -80,17 +77,16 @@ def build_graph(structure: Structure, config: GraphConfig) -> CrystalGraph:
 
 
 def _check_distances(structure: Structure, edges: NeighborTable, config: GraphConfig) -> None:
-    nearest = edges.distance[:, 0]
-    if nearest.min() < MIN_DISTANCE:
-        atom = int(nearest.argmin())
+    receiver, slot = np.nonzero(edges.used)
+    pairs = receiver, edges.sender[receiver, slot], edges.distance[receiver, slot]
+    check_distances(structure, *pairs)
+    check_bonded(structure, *pairs)
+    isolated = ~edges.used[:, 0]
+    if not config.fake_edges and isolated.any():
         raise BadCrystal(
-            f"atoms {atom} and {edges.sender[atom, 0]} are {nearest[atom]:.3f} Å apart"
-        )
-    if not config.fake_edges and np.isinf(nearest).any():
-        atom = int(np.isinf(nearest).argmax())
-        raise BadCrystal(
-            f"no neighbour within {config.radius:g} Å of atom {atom} "
-            f"({structure[atom].specie.symbol}): an isolated atom needs a larger radius"
+            f"no neighbour within {config.radius:g} Å of "
+            f"{atom_name(structure, int(isolated.argmax()))}: "
+            "an isolated atom needs a larger radius (lengths must be in Å)"
         )
 
 

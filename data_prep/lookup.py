@@ -32,7 +32,7 @@ def find_structures(data: Path | None, ids: Collection[str]) -> dict[str, Struct
     for item in open_source(path).items():
         # Looking for names is much faster than decoding a line.
         if isinstance(item, JsonLine):
-            names = {name.decode(errors="replace") for name in _NAMES.findall(item.text)}
+            names = {name.decode(errors="replace") for name in _NAMES.findall(item.text or b"")}
             wanted = not names.union({f"line {item.number}"}).isdisjoint(ids)
         else:
             wanted = item.id in ids

@@ -14,6 +14,13 @@ LINE_EVERY = 15.0
 """Seconds between two lines where there is no terminal."""
 
 
+def plain_console(*, quiet: bool = False, stderr: bool = False) -> Console:
+    """A console for sentences: not wrapped, and names of files in them are no markup of rich."""
+    return Console(
+        quiet=quiet, stderr=stderr, highlight=False, soft_wrap=True, markup=False, emoji=False
+    )
+
+
 def track(items: Iterable[T], total: int, label: str, quiet: bool = False) -> Iterator[T]:
     """Pass ``items`` on and show how many have gone by, at what rate, and the time left."""
     console = Console(stderr=True)

@@ -21,6 +21,7 @@ import tyro
 from rich.console import Console
 
 from data_prep.errors import UserError
+from data_prep.progress import plain_console
 from data_prep.properties import Property, canonical_name, resolve_property
 from gatgnn_jax.cli import run_command, use_device
 from gatgnn_jax.config import PRESETS, ModelConfig
@@ -85,7 +86,7 @@ def main(arguments: list[str]) -> int:
     if options.out.is_file() or (options.out.is_dir() and any(options.out.iterdir())):
         raise UserError(f"{options.out} exists already: choose another --out")
     use_device("cpu")
-    console = Console(highlight=False, soft_wrap=True)
+    console = plain_console()
     convert = export_run if options.to_torch else import_checkpoint
     convert(options, console)
     return 0

@@ -14,13 +14,12 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 import tyro
-from rich.console import Console
 
 from data_prep.build import skipped_table
 from data_prep.errors import Skipped, UserError
 from data_prep.featurize import featurize
 from data_prep.files import write_text
-from data_prep.progress import track
+from data_prep.progress import plain_console, track
 from data_prep.reading.sources import open_structures
 from gatgnn_jax.cli import Device, output_folder, run_command, use_device
 from gatgnn_jax.pages import plots
@@ -100,7 +99,7 @@ def main(arguments: list[str]) -> int:
     table = prediction_columns(config.properties, values, uncertainty=spread)
     table.insert(0, "id", ids)
     write_vectors(table, vectors, options.out, digits_of(config.properties))
-    console = Console(quiet=options.quiet, highlight=False, soft_wrap=True)
+    console = plain_console(quiet=options.quiet)
     console.print(f"{len(ids):,} vectors of {vectors.shape[1]} numbers: see {options.out}")
     if skipped:
         console.print(f"{len(skipped):,} left out: see {report}")

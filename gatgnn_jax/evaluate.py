@@ -14,7 +14,6 @@ from typing import Literal
 
 import numpy as np
 import tyro
-from rich.console import Console
 from rich.table import Table
 
 from data_prep.build import skipped_table
@@ -22,6 +21,7 @@ from data_prep.cache import open_dataset
 from data_prep.dataset import GraphDataset
 from data_prep.errors import Skipped, UserError
 from data_prep.files import write_text
+from data_prep.progress import plain_console
 from data_prep.properties import Property, resolve_property, select_targets
 from gatgnn_jax.batches.devices import data_mesh, replicate
 from gatgnn_jax.batches.feeds import make_feed
@@ -108,7 +108,7 @@ def main(arguments: list[str]) -> int:
     write_text(folder / "metrics.json", to_json(scores | {"crystals": counts}))
     write_text(folder / "skipped.csv", skipped_table(crystals.skipped))
 
-    console = Console(quiet=options.quiet, highlight=False, soft_wrap=True)
+    console = plain_console(quiet=options.quiet)
     console.print(metrics_table(predictions))
     if crystals.num_seen:
         console.print(

@@ -1,8 +1,9 @@
 """`python -m gatgnn_jax.explain RUN FILE…`: what a model attends to, as a table and a web page.
 
-`attention.csv` has a row for each atom: `atom` (0, 1, … as in the file), `element` and `weight`.
-Of several crystals or runs it is one table too, with `crystal` or `run` in front. `explain.html`
-shows each crystal in 3-D, the models side by side, and needs no network.
+`attention.csv` has a row for each atom: `atom` (0, 1, … as in the file), `label` (the file's, or
+element and number), `element` and `weight`. Of several crystals or runs it is one table too, with
+`crystal` or `run` in front. `explain.html` shows each crystal in 3-D, the models side by side, and
+needs no network.
 """
 
 import sys
@@ -11,10 +12,10 @@ from pathlib import Path
 
 import pandas as pd
 import tyro
-from rich.console import Console
 
 from data_prep.errors import BadCrystal, Skipped, UserError
 from data_prep.files import write_text
+from data_prep.progress import plain_console
 from data_prep.reading.sources import open_structures, read_item
 from gatgnn_jax.api import Predictor
 from gatgnn_jax.cli import Device, output_folder, run_command, use_device
@@ -78,7 +79,7 @@ def main(arguments: list[str]) -> int:
     folder = output_folder(options.out)
     write_text(folder / "attention.csv", to_csv(attention_table(crystals)))
     write_text(folder / "explain.html", explain_page(crystals, skipped))
-    console = Console(quiet=options.quiet, highlight=False, soft_wrap=True)
+    console = plain_console(quiet=options.quiet)
     for entry in skipped:
         console.print(f"left out {entry.id}: {entry.reason}")
     console.print(f"{len(crystals):,} crystals explained: open {folder / 'explain.html'}")
@@ -105,7 +106,7 @@ def runs_and_files(paths: tuple[Path, ...]) -> tuple[dict[str, Path], list[Path]
 
 
 def attention_table(crystals: list[ExplainedCrystal]) -> pd.DataFrame:
-    """Atom, element and weight; before them crystal and run, each if there are several."""
+    """Atom, label, element and weight; before them crystal and run, each if there are several."""
     tables = []
     for crystal in crystals:
         for view in crystal.views:

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import tyro
-from rich.console import Console
 
 from data_prep.build import skipped_table
 from data_prep.cache import fingerprint
@@ -22,7 +21,7 @@ from data_prep.errors import Skipped, UserError
 from data_prep.featurize import featurize
 from data_prep.files import write_text
 from data_prep.graph import CrystalGraph
-from data_prep.progress import track
+from data_prep.progress import plain_console, track
 from data_prep.reading.sources import open_structures
 from gatgnn_jax.cli import Device, output_folder, run_command, use_device
 from gatgnn_jax.prediction.columns import digits_of, prediction_columns
@@ -67,7 +66,7 @@ def main(arguments: list[str]) -> int:
     source = open_structures(files)
     config, graphdef, model = run.load_best()
     predictor = StreamPredictor(config, graphdef, model, batch_size)
-    console = Console(quiet=options.quiet, highlight=False, soft_wrap=True)
+    console = plain_console(quiet=options.quiet)
 
     key = fingerprint(config.to_json(), [run.path / "checkpoints" / "best", *files])
     table = GrowingTable(options.out, key, digits_of(config.properties))

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
-from rich.console import Console
 
 from data_prep.cache import open_dataset
 from data_prep.errors import UserError
+from data_prep.progress import plain_console
 from gatgnn_jax.cli import run_command
 from gatgnn_jax.pages.report import write_report
 from gatgnn_jax.runs.directory import RunDirectory
@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> int:
         raise UserError(f"{source}, the data of {run.path}, is gone: if it was moved, name --data")
     dataset, _ = open_dataset(source, config.graph, quiet=options.quiet, limit=config.data.limit)
     write_report(run, dataset, source)
-    console = Console(quiet=options.quiet, highlight=False, soft_wrap=True)
+    console = plain_console(quiet=options.quiet)
     console.print(f"open {run.path / 'report.html'}")
     return 0
 

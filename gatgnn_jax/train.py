@@ -14,6 +14,7 @@ from rich.console import Console
 from data_prep.build import skipped_table
 from data_prep.config import GraphConfig
 from data_prep.errors import UserError
+from data_prep.progress import plain_console
 from gatgnn_jax.batches.feeds import Streaming
 from gatgnn_jax.cli import Device, run_command, use_device
 from gatgnn_jax.config import PRESETS, ModelConfig, PresetName, TrainConfig
@@ -113,7 +114,7 @@ def run_training(options: TrainOptions) -> tuple[RunDirectory, int]:
     """Train as the options say, from the data to the results; the run and the exit status."""
     check_loggers(options.log)
     use_device(options.device)
-    console = Console(stderr=False, quiet=options.quiet)
+    console = plain_console(quiet=options.quiet)
     if options.resume is not None:
         _refuse_other_settings(options)
         run = RunDirectory.open(options.resume)

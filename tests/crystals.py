@@ -35,13 +35,13 @@ def ordered_alloy() -> Structure:
 
 
 def without_symmetry(n_atom: int = 12, seed: int = 0) -> Structure:
-    """A cell without any symmetry, atoms at least 1 Å apart."""
+    """A cell without any symmetry, atoms at least 1.6 Å apart."""
     rng = np.random.default_rng(seed)
     lattice = Lattice.from_parameters(7.1, 8.3, 9.7, 82, 95, 107)
     positions: list[np.ndarray] = []
     while len(positions) < n_atom:
         position = rng.random(3)
-        if not positions or lattice.get_all_distances(positions, position).min() > 1:
+        if not positions or lattice.get_all_distances(positions, position).min() > 1.6:
             positions.append(position)
     elements = itertools.islice(itertools.cycle(["Mg", "O", "Si"]), n_atom)
     return Structure(lattice, list(elements), positions)

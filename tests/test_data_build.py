@@ -69,13 +69,13 @@ def bad_folder(tmp_path):
 
 
 REASONS = {
-    "unreadable": "unreadable CIF",
+    "unreadable": "no CIF of a crystal",
     "truncated": "unreadable CIF",
-    "short": "the sites add up to Na",
+    "short": "the atoms in the cell add up to Na",
     "empty": "the file is empty",
-    "disordered": "disordered: site 1 is Cl:0.5 (partial occupancy)",
+    "disordered": "disordered: Cl1 has occupancy 0.5 (partial occupancy)",
     "heavy": "element Lr is outside the table",
-    "isolated": "no neighbour within 8 Å of atom 0 (Cs)",
+    "isolated": "no neighbour within 8 Å of atom 0 (Cs0)",
     "missing": "no value of target",
     "text": "target = 'abc' is not a number",
     "nan": "target is NaN",
@@ -172,10 +172,10 @@ def test_structures_for_prediction_need_no_targets(bad_folder, tmp_path):
     graphs = {record.id: graph for record, graph in stream}
     assert sum(isinstance(graph, CrystalGraph) for graph in graphs.values()) == 7
     assert str(graphs["isolated"]).startswith("no neighbour within 8 Å")
-    single.unlink()
-    for path, message in [(tmp_path / "nowhere", "does not exist"), (tmp_path, "structure files")]:
+    (tmp_path / "none").mkdir()
+    for name, message in [("nowhere", "does not exist"), ("none", "structure files")]:
         with pytest.raises(UserError, match=message):
-            iter_structures([path])
+            iter_structures([tmp_path / name])
 
 
 def test_an_error_nobody_thought_of_costs_one_crystal(tmp_path, monkeypatch):

@@ -254,7 +254,7 @@ def test_bad_structures_say_why(structure, reason):
 
 
 def test_charges_and_isotopes_are_read_as_their_elements():
-    structure = Structure(Lattice.cubic(4), ["Fe3+", "D"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    structure = Structure(Lattice.cubic(3), ["Fe3+", "D"], [[0, 0, 0], [0.5, 0.5, 0.5]])
     assert build_graph(structure, FULL).atomic_number.tolist() == [26, 1]
 
 

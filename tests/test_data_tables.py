@@ -111,11 +111,10 @@ def test_cells_that_hold_something_else(tmp_path: Path) -> None:
         ["nothing", "", 8],
     ]
     dataset, skipped = read(tmp_path / "x.csv", as_csv(rows))
-    assert dataset.ids.tolist() == ["json", "cif"]
+    assert dataset.ids.tolist() == ["json", "cif", "poscar"]
     for name, reason in {
-        "python": "the structure is not valid JSON (Python's own",
-        "poscar": "the text is no CIF (a POSCAR goes to a file of its own)",
-        "name": "'salt.cif' is the name of a file, where its text should be",
+        "python": "a Python dictionary as text, not JSON: write json.dumps",
+        "name": "'salt.cif' is the name of a file, not a structure",
         "packed": "'folder/salt.vasp.gz' is the name of a file",
         "words": "the text is no CIF",
         "nothing": "no structure",
@@ -187,5 +186,5 @@ def test_json_of_any_shape(tmp_path: Path) -> None:
         with pytest.raises(UserError, match="is no list of structures, nor of rows"):
             open_source(tmp_path / "x.json")
     (tmp_path / "x.json").write_text("[" * 100_000)
-    with pytest.raises(UserError, match="is not valid JSON"):
+    with pytest.raises(UserError, match="is nested too deeply"):
         open_source(tmp_path / "x.json")

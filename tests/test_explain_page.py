@@ -43,7 +43,7 @@ def test_one_crystal_and_one_run(run, files, tmp_path):
         "explain.html",
     ]
     table = pd.read_csv(tmp_path / "out" / "attention.csv")
-    assert list(table) == ["atom", "element", "weight"]
+    assert list(table) == ["atom", "label", "element", "weight"]
     explanation = Predictor.load(run).explain(files[0])
     np.testing.assert_allclose(table.weight, explanation.atom_weights, rtol=1e-6)
     assert table.element.tolist() == explanation.elements
@@ -59,7 +59,7 @@ def test_several_crystals_and_runs(run, files, tmp_path):
     second = untrained_run(tmp_path / "m4", global_attention="cluster-learnable", num_layers=2)
     assert explain_to(tmp_path, run, second, *files[:2], files[3]) == 0
     table = pd.read_csv(tmp_path / "attention.csv")
-    assert list(table) == ["crystal", "run", "atom", "element", "weight"]
+    assert list(table) == ["crystal", "run", "atom", "label", "element", "weight"]
     sums = table.groupby(["crystal", "run"], sort=False).weight.sum()
     assert [*sums.index] == [(f.stem, r.name) for f in files[:2] for r in (run, second)]
     np.testing.assert_allclose(sums, 1, atol=1e-6)
@@ -83,7 +83,7 @@ def test_several_crystals_and_runs(run, files, tmp_path):
     shutil.copytree(second, twin)
     assert explain_to(tmp_path, second, twin, files[0]) == 0
     table = pd.read_csv(tmp_path / "attention.csv")
-    assert list(table) == ["run", "atom", "element", "weight"]
+    assert list(table) == ["run", "atom", "label", "element", "weight"]
     assert [*table.run.unique()] == [str(second), str(twin)]
 
 
@@ -132,13 +132,13 @@ def test_colours_are_those_of_the_weights(used):
     low, high = color_domain(table.weight.to_numpy()[None])
     expected = mpl.colormaps["viridis"]((table.weight - low) / (high - low), bytes=True)[:, :3]
     rows = re.findall(
-        r'<tr data-atom="(\d+)".*?data-value="([A-Z][a-z]?)".*?data-value="([\d.]+)".*?'
+        r'<tr data-atom="(\d+)".*?data-value="([A-Z][a-z]?\d+)".*?data-value="([\d.]+)".*?'
         r"background: ?rgb\((\d+),? (\d+),? (\d+)\)",
         opened.dom,
     )
     assert len(rows) == len(table)
-    for atom, element, weight, *color in rows:
-        assert element == table.element[int(atom)]
+    for atom, label, weight, *color in rows:
+        assert label == table.label[int(atom)]
         assert float(weight) == pytest.approx(table.weight[int(atom)], rel=1e-6)
         # Halfway between two of the 256 colours rounding may go either way.
         np.testing.assert_allclose([*map(int, color)], expected[int(atom)], atol=3)
@@ -154,9 +154,10 @@ def test_choosing_turning_and_zooming(used):
     color, *chosen = used[1].result["clicked"]
     assert chosen == [color]
     table = pd.read_csv(used[0] / "attention.csv")
-    element, atom, _, _, weight = used[1].result["tip"].split()[:5]
-    assert element == table.element[int(atom)]
-    assert float(weight) == pytest.approx(table.weight[int(atom)], abs=1e-4)
+    label, atom, _, _, weight = used[1].result["tip"].split()[:5]
+    atom = int(atom.strip("()"))
+    assert label == table.label[atom]
+    assert float(weight) == pytest.approx(table.weight[atom], abs=1e-4)
 
 
 def test_tables_sort_and_follow_the_choice(run, files, used):
@@ -167,7 +168,7 @@ def test_tables_sort_and_follow_the_choice(run, files, used):
     edges = Predictor.load(run).explain(files[0]).edge_table()
     edges = edges[edges.atom == 1].sort_values("layer_2", ascending=False, kind="stable")
     shown = result["neighbours"]
-    assert result["title"] == f"Neighbours of {table.element[1]} 1 layer 2"
+    assert result["title"] == f"Neighbours of {table.label[1]} (1) layer 2"
     assert result["bonds"] == len(edges)
     np.testing.assert_allclose([float(row[3]) for row in shown], edges.layer_2, atol=1e-6)
     assert {f"{name} {cell}".replace("−", "-") for name, cell, *_ in shown} == {

@@ -216,10 +216,9 @@ def test_warnings(tmp_path, capsys):
     """Elements the model saw never or rarely, and an id that comes twice."""
     counts = {"Na": 9, "Cl": 10}
     path = untrained_run(tmp_path / "run", element_counts=counts)
-    salt, chloride = tmp_path / "salt.vasp", tmp_path / "other" / "salt.cif"
+    salt, chloride = tmp_path / "salt.vasp", tmp_path / "x.jsonl"
     salt.write_text(rock_salt().to(fmt="poscar"))
-    chloride.parent.mkdir()
-    chloride.write_text(CIF)
+    chloride.write_text(json.dumps({"id": "salt", "cif": CIF}))
     out = tmp_path / "table.csv"
     assert predict.main([str(path), str(salt), str(chloride), "--out", str(out)]) == 0
     assert "2 crystals predicted, 2 of them with a warning" in capsys.readouterr().out

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from data_prep.errors import BadCrystal, UserError
-from data_prep.files import opened
+from data_prep.reading.opening import opened
 
 SEPARATORS = {";": "semicolons", "\t": "tabs"}
 

@@ -1,16 +1,25 @@
-"""The structure of a dictionary, of pymatgen or JARVIS."""
+"""The structure of a dictionary, of pymatgen or JARVIS.
+
+Read key by key: pymatgen's and monty's own readers import whatever module a dictionary names under
+`@module`, which is to run a stranger's code.
+"""
 
 import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from pymatgen.core import Structure
+import numpy as np
+from pymatgen.core import DummySpecies, Element, Lattice, Species, Structure
 
 from data_prep.errors import BadCrystal, one_line
+
+_PARAMETERS = ("a", "b", "c", "alpha", "beta", "gamma")
 
 
 def structure_from_dict(content: Mapping[str, Any]) -> Structure:
     """The structure of a dictionary of pymatgen (``Structure.as_dict``) or JARVIS (``atoms``).
+
+    Of the sites species, position and label are taken; other properties are left aside.
 
     Raises:
         BadCrystal: a dictionary that is no structure.
@@ -18,15 +27,76 @@ def structure_from_dict(content: Mapping[str, Any]) -> Structure:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            if "lattice_mat" not in content:
-                return Structure.from_dict(dict(content))
-            return Structure(
-                content["lattice_mat"],
-                [element.strip() for element in content["elements"]],
-                content["coords"],
-                coords_are_cartesian=content["cartesian"],
-            )
-    except Exception as error:
+            return _of_jarvis(content) if "lattice_mat" in content else _of_pymatgen(content)
+    except KeyError as error:
+        raise BadCrystal(f"unreadable structure: no {one_line(error)}") from None
+    except ValueError as error:
+        raise BadCrystal(f"unreadable structure: {one_line(error)}") from None
+    except Exception as error:  # a text for a number, a number for a list, and so on
         raise BadCrystal(
             f"unreadable structure: {type(error).__name__} {one_line(error)}"
         ) from None
+
+
+def _of_jarvis(content: Mapping[str, Any]) -> Structure:
+    if not isinstance(content["cartesian"], bool):
+        raise ValueError("'cartesian' is neither true nor false")
+    return Structure(
+        _numbers(content["lattice_mat"], (3, 3)),
+        [Element(element.strip()) for element in content["elements"]],
+        _numbers(content["coords"], (len(content["elements"]), 3)),
+        coords_are_cartesian=content["cartesian"],
+    )
+
+
+def _of_pymatgen(content: Mapping[str, Any]) -> Structure:
+    lattice = _lattice(content["lattice"])
+    sites = content["sites"]
+    return Structure(
+        lattice,
+        [_species(site["species"]) for site in sites],
+        np.reshape([_position(site, lattice) for site in sites], (-1, 3)),
+        labels=[_label(site) for site in sites],
+    )
+
+
+def _lattice(content: Any) -> Lattice:
+    if not isinstance(content, Mapping):
+        raise ValueError("the lattice is no dictionary")
+    pbc = tuple(map(bool, content.get("pbc", (True, True, True))))
+    if "matrix" in content:
+        return Lattice(_numbers(content["matrix"], (3, 3)), pbc)
+    return Lattice.from_parameters(*(float(content[name]) for name in _PARAMETERS), pbc=pbc)
+
+
+def _species(entries: Any) -> dict[Element | Species | DummySpecies, float]:
+    """The occupancies of a site, from `[{"element", "occu", "oxidation_state"}, …]`."""
+    occupancy: dict[Element | Species | DummySpecies, float] = {}
+    for entry in entries:
+        symbol, charge = entry["element"], entry.get("oxidation_state")
+        if not Element.is_valid_symbol(symbol):
+            raise ValueError(f"{symbol!r} is no element")
+        specie = Element(symbol) if charge is None else Species(symbol, float(charge))
+        occupancy[specie] = occupancy.get(specie, 0.0) + float(entry["occu"])
+    if not occupancy or min(occupancy.values()) <= 0:
+        raise ValueError("a site without atoms")
+    return occupancy
+
+
+def _position(site: Mapping[str, Any], lattice: Lattice) -> np.ndarray:
+    """Fractional, [3]; some sites have a Cartesian position (Å) only."""
+    if "abc" in site:
+        return _numbers(site["abc"], (3,))
+    return lattice.get_fractional_coords(_numbers(site["xyz"], (3,)))
+
+
+def _label(site: Mapping[str, Any]) -> str | None:
+    label = site.get("label")
+    return one_line(label) if isinstance(label, str) else None
+
+
+def _numbers(values: Any, shape: tuple[int, ...]) -> np.ndarray:
+    numbers = np.array(values, np.float64)
+    if numbers.shape != shape:
+        raise ValueError(f"numbers of shape {list(numbers.shape)} instead of {list(shape)}")
+    return numbers

@@ -4,8 +4,7 @@ Items are made cheaply: files are not opened and lines not decoded here, so that
 can be done by many processes (``data_prep.reading.sources.read_item``).
 """
 
-import json
-import re
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,13 +13,12 @@ from typing import Any, NamedTuple
 from pymatgen.core import Structure
 
 from data_prep.errors import BadCrystal, UserError, one_line
-from data_prep.files import opened
 from data_prep.properties import UNNAMED_COLUMN
 from data_prep.reading.csv_rows import column_names, csv_rows, wrong_width
-from data_prep.reading.structures import Atoms, is_structure_file, structure_id
-
-_CIF_WORDS = re.compile("data_|_cell_length_a|_atom_site", re.IGNORECASE)
-"""A text with none of these is no CIF."""
+from data_prep.reading.folders import structure_files, structure_id, structure_path
+from data_prep.reading.opening import opened
+from data_prep.reading.structures import MAX_BYTES, Atoms
+from data_prep.reading.texts import parse_json
 
 _ID_KEYS = ("id", "material_id", "task_id", "mp_id", "jid")
 
@@ -31,7 +29,7 @@ class Record:
 
     id: str
     structure: Path | str | Mapping[str, Any] | Structure | Atoms | BadCrystal | None
-    """A file, the text of a CIF, a pymatgen dictionary, a structure of pymatgen or ASE, or the
+    """A file, a text (`structure_from_text`), a dictionary, a structure of pymatgen or ASE, or the
     reason why there is none of these."""
     targets: Mapping[str, Any] = field(default_factory=dict)
     """Raw values by column, of any type."""
@@ -43,12 +41,14 @@ class JsonLine(NamedTuple):
     """A line of a JSON lines file, not yet decoded."""
 
     number: int
-    text: bytes
+    text: bytes | None
+    """None: the line is too long to be a crystal."""
 
 
 def read_folder(folder: Path) -> list[Record]:
     """A folder as CGCNN lays it out: ``id_prop.csv`` with id and values, and ``ID.cif`` files.
 
+    The file of a crystal may also lie in a folder within: as ``FOLDER/ID.cif``, or ``ID/POSCAR``.
     Without a header line the values are called ``target``, or ``target_1``, ``target_2``, …
     """
     if not any(folder.iterdir()):
@@ -57,9 +57,9 @@ def read_folder(folder: Path) -> list[Record]:
     if not table.exists():
         raise UserError(f"{folder} has no id_prop.csv: write one line 'id,value' for each crystal")
     files: dict[str, Path] = {}
-    for file in sorted(folder.iterdir()):
-        if is_structure_file(file):
-            files.setdefault(structure_id(file), file)
+    for file in structure_files(folder):
+        for id_of in (structure_id, structure_path):
+            files.setdefault(id_of(file.relative_to(folder)), file)
     rows = list(csv_rows(table))
     if not rows:
         raise UserError(f"{table} is empty: write one line 'id,value' for each crystal")
@@ -68,7 +68,7 @@ def read_folder(folder: Path) -> list[Record]:
         raise UserError(f"{table} has a single column: write 'id,value' on each line")
     first = rows[0][1:]
     is_header = all(first) and not any(map(_is_number, first))
-    if is_header and structure_id(Path(rows[0][0])) not in files:
+    if is_header and _name_in(files, rows[0][0]) not in files:
         names = column_names(rows.pop(0), table)[1:]
     elif width == 2:
         names = [UNNAMED_COLUMN]
@@ -78,11 +78,17 @@ def read_folder(folder: Path) -> list[Record]:
         raise UserError(f"{table} has a header line and no crystals")
     records = []
     for row in rows:
-        name = structure_id(Path(row[0])) if row[0] else ""
+        name = _name_in(files, row[0])
         path = files.get(name, folder / f"{name}.cif")
         structure = wrong_width(row, len(names) + 1) or path
         records.append(Record(name, structure, dict(zip(names, row[1:], strict=False))))
     return records
+
+
+def _name_in(files: Mapping[str, Path], cell: str) -> str:
+    """The id that a table gives, with or without the suffix of a file."""
+    names = [id_of(Path(cell)) for id_of in (structure_path, structure_id)] if cell else [""]
+    return names[0] if names[0] in files else names[-1]
 
 
 def _is_number(cell: str) -> bool:
@@ -99,14 +105,21 @@ def read_json_lines(path: Path) -> Iterator[JsonLine]:
     Raises:
         UserError: the file cannot be read.
     """
-    with opened(path) as lines:
-        for number, text in enumerate(lines, 1):
-            if text.strip():
+    with opened(path, in_pieces=True) as file:
+        for number in itertools.count(1):
+            text = file.readline(MAX_BYTES)
+            if not text:
+                return
+            if len(text) == MAX_BYTES:
+                while text and not text.endswith(b"\n"):
+                    text = file.readline(MAX_BYTES)
+                yield JsonLine(number, None)
+            elif text.strip():
                 yield JsonLine(number, text)
 
 
 def read_table(path: Path) -> Iterator[Record]:
-    """A row a crystal: an id, a CIF (or a pymatgen dictionary as JSON), targets by column.
+    """A row a crystal: an id, a structure (see `structure_from_text`), targets by column.
 
     Raises:
         UserError: it cannot be read, has no column of structures, or no rows.
@@ -136,10 +149,12 @@ def decode_line(line: JsonLine) -> Record:
     Raises:
         BadCrystal: it is no JSON object.
     """
+    if line.text is None:
+        raise BadCrystal(f"line {line.number} is longer than {MAX_BYTES // 1_000_000} MB")
     try:
-        row = json.loads(line.text)
-    except (ValueError, RecursionError):
-        raise BadCrystal(f"line {line.number} is not valid JSON") from None
+        row = parse_json(line.text)
+    except ValueError as error:
+        raise BadCrystal(f"line {line.number} {error}") from None
     if not isinstance(row, dict):
         raise BadCrystal(f"line {line.number} is no JSON object")
     return _record_of_row(row, f"line {line.number}")
@@ -153,9 +168,9 @@ def read_json(path: Path) -> list[Record]:
     """
     try:
         with opened(path) as file:
-            content = json.load(file)
-    except (ValueError, RecursionError):
-        raise UserError(f"{path} is not valid JSON (JSON lines end in .jsonl)") from None
+            content = parse_json(file.read())
+    except ValueError as error:
+        raise UserError(f"{path} {error} (JSON lines end in .jsonl)") from None
     rows: list[Any]
     if isinstance(content, dict) and {"index", "columns", "data"} <= content.keys():
         rows, names = _split_table(content)
@@ -190,9 +205,7 @@ def _record_of_row(row: Mapping[str, Any], name: str) -> Record:
         return Record(name, row)
     identifier = next((str(row[key]) for key in _ID_KEYS if row.get(key) is not None), name)
     content = row.get("structure", row.get("cif", row.get("atoms")))
-    if isinstance(content, str):
-        content = _structure_of_text(content)
-    elif not isinstance(content, dict):
+    if not isinstance(content, str | dict):
         content = None
     targets = row.get("targets")
     if not isinstance(targets, Mapping):
@@ -204,24 +217,3 @@ def _record_of_row(row: Mapping[str, Any], name: str) -> Record:
         }
     split = row.get("split")
     return Record(identifier, content, targets, split if isinstance(split, str) else None)
-
-
-def _structure_of_text(text: str) -> str | Mapping[str, Any] | BadCrystal:
-    """The text of a CIF, or a pymatgen dictionary as JSON; else a reason that says what it is."""
-    stripped = text.strip()
-    if stripped.startswith("{"):
-        try:
-            return dict(json.loads(stripped))
-        except (ValueError, TypeError, RecursionError):
-            return BadCrystal(
-                "the structure is not valid JSON (Python's own way of writing it is "
-                "none: use json.dumps)"
-            )
-    if "\n" not in stripped and is_structure_file(Path(stripped)):
-        return BadCrystal(
-            f"{one_line(stripped)[:40]!r} is the name of a file, where its text should be: put the "
-            "files in a folder with id_prop.csv"
-        )
-    if stripped and not _CIF_WORDS.search(stripped):
-        return BadCrystal("the text is no CIF (a POSCAR goes to a file of its own)")
-    return text

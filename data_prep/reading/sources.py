@@ -4,17 +4,17 @@ A source is a stream of items that are read one by one (``read_item``), by many 
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import partial
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from pymatgen.core import IStructure, Structure
 
-from data_prep.errors import BadCrystal, UserError
-from data_prep.reading.cif import structure_from_cif
+from data_prep.errors import BadCrystal, UserError, one_line, printable
 from data_prep.reading.dictionaries import structure_from_dict
+from data_prep.reading.folders import is_folder, structure_files, structure_ids
 from data_prep.reading.formats import (
     JsonLine,
     Record,
@@ -26,15 +26,18 @@ from data_prep.reading.formats import (
 )
 from data_prep.reading.structures import (
     Atoms,
-    is_structure_file,
+    crystals_in,
     read_structure,
     structure_from_atoms,
-    structure_id,
 )
+from data_prep.reading.texts import structure_from_text
 
 JSON_LINES_SUFFIXES = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
 JSON_SUFFIXES = (".json", ".json.gz")
 TABLE_SUFFIXES = (".csv", ".csv.gz")
+
+MAX_ID = 500
+"""Characters of an id; all ids of a dataset take as much room as its longest."""
 
 StructureLike: TypeAlias = Structure | Atoms | Mapping[str, Any] | Path | str
 """A structure of pymatgen or ASE, a pymatgen dictionary, or the path of files with structures."""
@@ -62,17 +65,15 @@ def open_source(path: Path) -> Source:
     Raises:
         UserError: no such path, nothing in it, or a format that is none of these.
     """
-    if not path.exists():
+    if not os.path.lexists(path):
         raise UserError(f"{path} does not exist: check the path")
-    if path.is_dir():
-        records = read_folder(path)
-        return Source(lambda: iter(records), len(records))
+    if is_folder(path):
+        return _listed(read_folder(path))
     if path.name.endswith(JSON_LINES_SUFFIXES):
         count = sum(1 for _ in read_json_lines(path))
         source = Source(lambda: read_json_lines(path), count)
     elif path.name.endswith(JSON_SUFFIXES):
-        records = read_json(path)
-        source = Source(lambda: iter(records), len(records))
+        source = _listed(read_json(path))
     elif path.name.endswith(TABLE_SUFFIXES):
         source = Source(lambda: read_table(path), sum(1 for _ in read_table(path)))
     else:
@@ -90,28 +91,42 @@ def read_item(item: Item) -> tuple[Record, Structure | BadCrystal]:
     record = Record("", None)
     try:
         record = decode_line(item) if isinstance(item, JsonLine) else item
+        if len(record.id) > MAX_ID:
+            raise BadCrystal(f"the id has {len(record.id):,} characters: give it {MAX_ID} at most")
+        if record.id != printable(record.id):
+            raise BadCrystal("the id has characters that cannot be printed: give it another one")
         return record, _structure_of(record)
     except BadCrystal as error:
-        if isinstance(item, JsonLine) and not record.id:
-            record = Record(f"line {item.number}", None)
-        return record, error
+        fault = error
+    except Exception as error:  # whatever it is, the other crystals go on
+        fault = BadCrystal(f"unreadable: {type(error).__name__}: {one_line(error)}")
+    if isinstance(item, JsonLine) and not record.id:
+        record = Record(f"line {item.number}", None)
+    name = record.id if len(record.id) <= MAX_ID else f"{record.id[:40]}…"
+    return replace(record, id=printable(name)), fault
 
 
 def open_structures(structures: Iterable[StructureLike]) -> Source:
     """The crystals of files and folders, targets or not: ``id_prop.csv`` is not needed.
 
-    Of a folder the CIF and POSCAR files are taken, by name. A structure that is in memory already
-    is called by its position among ``structures``: 0, 1, …
+    Of a folder the CIF and POSCAR files are taken, by name, and those of the folders within it; of
+    a CIF with several crystals each, as ``FILE:BLOCK``. A structure that is in memory already is
+    called by its position among ``structures``: 0, 1, …
 
     Raises:
         UserError: a path that does not exist, or a folder without structure files.
     """
     # All paths are looked at before the first crystal comes, so that a slip shows at once.
-    sources = [
-        _structures_at(Path(structure))
+    parts = [
+        _located(Path(structure))
         if isinstance(structure, str | Path)
-        else Source(partial(iter, [Record(str(position), structure)]), 1)
+        else _listed([Record(str(position), structure)])
         for position, structure in enumerate(structures)
+    ]
+    ids = iter(structure_ids([file for part in parts if isinstance(part, list) for file in part]))
+    sources = [
+        _of_files([next(ids) for _ in part], part) if isinstance(part, list) else part
+        for part in parts
     ]
     return Source(
         lambda: itertools.chain.from_iterable(source.items() for source in sources),
@@ -129,17 +144,37 @@ def iter_structures(paths: Iterable[StructureLike]) -> Iterator[tuple[str, Struc
     return ((record.id, structure) for record, structure in results)
 
 
-def _structures_at(path: Path) -> Source:
-    if not path.exists():
+def _listed(records: Sequence[Record]) -> Source:
+    return Source(lambda: iter(records), len(records))
+
+
+def _located(path: Path) -> Source | list[Path]:
+    """A file of many crystals as a source; otherwise the structure files there."""
+    if not os.path.lexists(path):
         raise UserError(f"{path} does not exist: check the path")
-    if path.is_file() and path.name.endswith(JSON_LINES_SUFFIXES + JSON_SUFFIXES + TABLE_SUFFIXES):
-        return open_source(path)
-    files = [path]
-    if path.is_dir():
-        files = sorted(file for file in path.iterdir() if is_structure_file(file))
+    lists = JSON_LINES_SUFFIXES + JSON_SUFFIXES + TABLE_SUFFIXES
+    if not is_folder(path):
+        return open_source(path) if path.name.endswith(lists) else [path]
+    files = structure_files(path)
     if not files:
-        raise UserError(f"{path} holds no structure files (.cif, .vasp, .poscar, POSCAR*)")
-    return Source(lambda: (Record(structure_id(file), file) for file in files), len(files))
+        raise UserError(
+            f"{path} holds no structure files (.cif, .vasp, .poscar, POSCAR*), "
+            "nor do the folders in it"
+        )
+    return files
+
+
+def _of_files(names: Sequence[str], files: Sequence[Path]) -> Source:
+    counts = [len(crystals_in(*pair)) for pair in zip(names, files, strict=True)]
+    return Source(
+        lambda: itertools.chain.from_iterable(map(_records_in, names, files, counts)), sum(counts)
+    )
+
+
+def _records_in(name: str, file: Path, count: int) -> list[Record]:
+    if count == 1:  # no need to look into it again
+        return [Record(name, file)]
+    return [Record(own_name, content) for own_name, content in crystals_in(name, file)]
 
 
 def _structure_of(record: Record) -> Structure:
@@ -149,7 +184,7 @@ def _structure_of(record: Record) -> Structure:
     if isinstance(content, Path):
         return read_structure(content)
     if isinstance(content, str):
-        return structure_from_cif(content)
+        return structure_from_text(content)
     if isinstance(content, Mapping):
         return structure_from_dict(content)
     if isinstance(content, IStructure):

@@ -1,7 +1,5 @@
 """One crystal structure from a file, a text or a dictionary, or the reason why there is none."""
 
-import gzip
-import zlib
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -10,11 +8,13 @@ from pymatgen.core import Structure
 
 from data_prep.errors import BadCrystal, one_line
 from data_prep.reading.cif import structure_from_cif
+from data_prep.reading.cif_blocks import crystal_blocks, decode
+from data_prep.reading.folders import is_cif, is_structure_file
+from data_prep.reading.opening import Unreadable, opened
 from data_prep.reading.poscar import structure_from_poscar
 
-CIF_SUFFIXES = (".cif",)
-POSCAR_SUFFIXES = (".poscar", ".vasp", ".contcar")
-POSCAR_STEMS = ("POSCAR", "CONTCAR")
+MAX_BYTES = 64_000_000
+"""A larger structure file, unpacked, is taken for a mistake: it would have a million atoms."""
 
 
 @runtime_checkable
@@ -36,46 +36,56 @@ class Atoms(Protocol):
         """Cartesian positions [n, 3] (Å)."""
 
 
-def is_structure_file(path: Path) -> bool:
-    """Whether the name is that of a CIF or POSCAR file, compressed or not."""
-    name = path.name.removesuffix(".gz")
-    return name.lower().endswith(CIF_SUFFIXES + POSCAR_SUFFIXES) or name.startswith(POSCAR_STEMS)
-
-
-def structure_id(path: Path) -> str:
-    """The file's name without the suffixes of structure files: ``mp-1.cif.gz`` is ``mp-1``."""
-    name = path.name.removesuffix(".gz")
-    for suffix in CIF_SUFFIXES + POSCAR_SUFFIXES:
-        if name.lower().endswith(suffix):
-            return name[: -len(suffix)]
-    return name
-
-
 def read_structure(path: Path) -> Structure:
     """The structure in a CIF or POSCAR file, ``.gz`` or plain.
 
     Raises:
-        BadCrystal: the file cannot be read, or holds no structure.
+        BadCrystal: the file cannot be read, or holds no structure, or several.
     """
-    try:
-        content = path.read_bytes()
-        if path.suffix == ".gz":
-            content = gzip.decompress(content)
-    except (EOFError, gzip.BadGzipFile, zlib.error):
-        raise BadCrystal("the compressed file is cut off or damaged") from None
-    except FileNotFoundError:
-        raise BadCrystal(f"no structure file: {path.name} is not there") from None
-    except OSError as error:
-        raise BadCrystal(f"the file cannot be read: {error.strerror}") from None
-    text = content.decode("utf-8", errors="replace")
-    if not text.strip():
-        raise BadCrystal("the file is empty")
-    name = path.name.removesuffix(".gz")
-    if name.lower().endswith(CIF_SUFFIXES):
+    text = read_text(path)
+    if is_cif(path):
         return structure_from_cif(text)
-    if name.lower().endswith(POSCAR_SUFFIXES) or name.startswith(POSCAR_STEMS):
+    if is_structure_file(path):
         return structure_from_poscar(text)
     raise BadCrystal("neither a CIF (.cif) nor a POSCAR (.vasp, .poscar, POSCAR*) by its name")
+
+
+def read_text(path: Path) -> str:
+    """The text of a structure file, ``.gz`` or plain.
+
+    Raises:
+        BadCrystal: it cannot be read, is empty, or larger than any structure.
+    """
+    try:
+        with opened(path, in_pieces=True) as file:
+            content = file.read(MAX_BYTES + 1)
+    except Unreadable as error:
+        raise BadCrystal(f"no structure file: {path.name} {error.reason}") from None
+    if len(content) > MAX_BYTES:
+        raise BadCrystal(f"the file is larger than {MAX_BYTES // 1_000_000} MB: is it a structure?")
+    text = decode(content)
+    if not text.strip():
+        raise BadCrystal("the file is empty")
+    return text
+
+
+def crystals_in(name: str, path: Path) -> list[tuple[str, Path | str]]:
+    """Id and content of every crystal in a structure file: the file, or the text of each block.
+
+    The crystals of a CIF `name` with several are called ``name:BLOCK``, and those whose blocks have
+    one name ``name:BLOCK:1``, ``name:BLOCK:2``, … by their place among the crystals of the file.
+    """
+    try:
+        blocks = crystal_blocks(read_text(path)) if is_cif(path) else []
+    except BadCrystal:  # its reason is found again where the structure is read
+        blocks = []
+    if len(blocks) < 2:
+        return [(name, path)]
+    names = [block.name for block in blocks]
+    return [
+        (f"{name}:{block.name}" + f":{place}" * (names.count(block.name) > 1), block.text)
+        for place, block in enumerate(blocks, 1)
+    ]
 
 
 def structure_from_atoms(atoms: Atoms) -> Structure:

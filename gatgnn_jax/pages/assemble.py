@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from pymatgen.core import Element, Structure
 
+from data_prep.labels import atom_labels
+
 SPHERE = 0.4
 """Spheres are drawn with this share of the atomic radius, so that bonds are seen."""
 
@@ -36,11 +38,12 @@ def crystal_data(structure: Structure) -> dict[str, Any]:
         "lattice": np.round(structure.lattice.matrix, 6).tolist(),
         "atoms": [
             {
+                "label": label,
                 "element": site.specie.symbol,
                 "position": np.round(site.frac_coords, 6).tolist(),
                 "radius": round(SPHERE * atomic_radius(site.specie.symbol), 3),
             }
-            for site in structure
+            for label, site in zip(atom_labels(structure), structure, strict=True)
         ],
     }
 

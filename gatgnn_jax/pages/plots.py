@@ -208,12 +208,17 @@ def _panels(count: int, size: tuple[float, float]) -> tuple[Figure, Sequence[Axe
 
 
 def _title(p: Property) -> str:
-    return p.name.replace("_", " ")
+    return _plain(p.name.replace("_", " "))
 
 
 def _with_unit(text: str, p: Property) -> str:
     unit = unit_of(p)
-    return f"{text} ({unit})" if unit else text
+    return f"{text} ({_plain(unit)})" if unit else text
+
+
+def _plain(text: str) -> str:
+    """The text for matplotlib, which takes what stands between dollars for a formula."""
+    return text.replace("$", r"\$")
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -20,6 +20,7 @@ from pymatgen.core import Structure
 from data_prep.dataset import pack
 from data_prep.errors import UserError
 from data_prep.graph import build_graph
+from data_prep.labels import atom_labels
 from gatgnn_jax.batches.arrays import BatchShape, CrystalArrays, crystal_arrays, padded
 from gatgnn_jax.batches.gathering import gather_batch
 from gatgnn_jax.models.base import ModelState, Output
@@ -39,7 +40,7 @@ class Explanation:
     """Attention in one crystal of n atoms with E edges, under a model of L layers.
 
     Attributes:
-        structure: the crystal; all arrays have its atoms in its order.
+        structure: the crystal; all arrays have its atoms in its order, which is that of its file.
         prediction: what the model says about it, one row.
         atom_weights: float64 [n]: each atom's share of the crystal vector; sums to 1. Without
             global attention all are equal.
@@ -66,28 +67,40 @@ class Explanation:
         """The element of each atom [n]."""
         return [site.specie.symbol for site in self.structure]
 
+    @property
+    def labels(self) -> list[str]:
+        """What the file calls each atom [n]; by element and number (Fe1, Fe2) if it has no names.
+
+        Atoms that symmetry makes of one line of a CIF have one label.
+        """
+        return atom_labels(self.structure)
+
     def element_weights(self) -> dict[str, float]:
         """The weights of each element's atoms together, in the order of the first atom of each."""
         table = self.atom_table()
         return table.groupby("element", sort=False).weight.sum().to_dict()
 
     def atom_table(self) -> pd.DataFrame:
-        """Columns atom (0, 1, … as in the file), element, weight."""
+        """Columns atom (0, 1, … as in the file), label, element, weight."""
         return pd.DataFrame(
             {
                 "atom": range(len(self.structure)),
+                "label": self.labels,
                 "element": self.elements,
                 "weight": self.atom_weights,
             }
         )
 
     def edge_table(self) -> pd.DataFrame:
-        """A row an edge: atom, neighbour, its image, distance (Å), attention in layer_1, …"""
+        """A row an edge: atom, neighbour, labels, image, distance (Å), attention in layer_1, …"""
+        labels = np.array(self.labels, dtype=object)
         layers = {f"layer_{i}": values for i, values in enumerate(self.edge_attention, 1)}
         return pd.DataFrame(
             {
                 "atom": self.receivers,
                 "neighbour": self.senders,
+                "label": labels[self.receivers],
+                "neighbour_label": labels[self.senders],
                 "image": list(map(tuple, self.images.tolist())),
                 "distance": self.distances,
                 **layers,

@@ -1,5 +1,6 @@
 """What `predict` and `embed` are given: structure files, and the usable crystals in them."""
 
+import io
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -39,6 +40,8 @@ def named_files(paths: Sequence[Path], purpose: str) -> list[Path]:
     Raises:
         UserError: there are none.
     """
+    if isinstance(sys.stdin, io.TextIOWrapper):  # names of files are bytes, UTF-8 or not
+        sys.stdin.reconfigure(errors="surrogateescape")
     files: list[Path] = []
     for path in paths:
         lines = map(str.strip, sys.stdin) if str(path) == "-" else [str(path)]

@@ -17,6 +17,7 @@ Files are written under a temporary name and then renamed.
 import gzip
 import json
 import math
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -209,8 +210,9 @@ def to_json(values: Mapping[str, Any]) -> str:
 
 
 def next_run_directory(parent: Path, name: str) -> Path:
-    """`parent/name-001`, or the first number that is free."""
+    """`parent/name-001`, or the first number that is free; without what no file may be called."""
+    plain = re.sub(r"[^\w.+-]+", "-", name).strip("-.")[:100]
     number = 1
-    while (path := parent / f"{name}-{number:03d}").exists():
+    while (path := parent / f"{plain or 'run'}-{number:03d}").exists():
         number += 1
     return path

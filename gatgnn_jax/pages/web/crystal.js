@@ -1,6 +1,6 @@
 // A crystal as a 2-D canvas shows it: spheres and bonds sorted by depth, turned by dragging.
 //
-// `crystal`: formula, lattice [3][3] (Å), atoms [{ element, position (fractional), radius (Å) }].
+// `crystal`: formula, lattice [3][3] (Å), atoms [{ label, element, position (fractional), radius (Å) }].
 // `view`, one way to see it: title, receivers, senders, images and distances of the edges,
 // attention [layer][edge], which bonds are as thick as, and two functions of an atom's number:
 // colorOf (red, green, blue) and describe (what is said of it when it is pointed at).

@@ -5,6 +5,9 @@ const COLORS = DATA.colors.map(rgb);
 const colorOf = (value, [low, high]) =>
   COLORS[Math.round(clamp((value - low) / (high - low), 0, 1) * (COLORS.length - 1))];
 
+// As the file calls it, and its number there: copies by symmetry have one label.
+const nameOf = (crystal, atom) => `${crystal.atoms[atom].label} (${atom})`;
+
 function colorByWeight(crystal) {
   crystal.single = crystal.views.length === 1;
   for (const view of crystal.views) {
@@ -12,7 +15,7 @@ function colorByWeight(crystal) {
     view.colorOf = atom => colorOf(view.weights[atom], crystal.domain);
     view.describe = atom => {
       const share = (view.weights[atom] * crystal.atoms.length).toFixed(2);
-      return `${crystal.atoms[atom].element} ${atom} · weight ${view.weights[atom].toFixed(4)}`
+      return `${nameOf(crystal, atom)} · weight ${view.weights[atom].toFixed(4)}`
         + ` · ${share} × equal share`;
     };
   }
@@ -20,7 +23,7 @@ function colorByWeight(crystal) {
 
 function atomTable(crystal, state) {
   const table = make("table", { class: "atoms" });
-  const elementOf = atom => crystal.atoms[atom].element;
+  const labelOf = atom => crystal.atoms[atom].label;
   const weight = view => ({
     name: crystal.single ? "Weight" : view.label, down: true, value: atom => view.weights[atom],
     cell: atom => [
@@ -30,7 +33,7 @@ function atomTable(crystal, state) {
   });
   fillTable(table, "Atoms", "weights sum to 1", [
     { name: "Atom", value: atom => atom, cell: atom => `${atom}` },
-    { name: "Element", text: true, value: elementOf, cell: elementOf },
+    { name: "Label", text: true, value: labelOf, cell: labelOf },
     ...crystal.views.map(weight),
   ], [...crystal.atoms.keys()], { by: 0, down: false }, atom => ({ "data-atom": atom }));
   table.addEventListener("click", event => {
@@ -77,7 +80,7 @@ function bondTable(table, crystal, view, state) {
     ] },
   ];
   if (state.chosen) {
-    const name = atom => `${elementOf(atom)} ${atom}`;
+    const name = atom => nameOf(crystal, atom);
     const rows = view.edgesOf[state.chosen.index].map(e => ({
       atom: view.senders[e], cell: view.images[e].join(" ").replaceAll("-", "−"),
       distance: view.distances[e], sum: attention[e], count: 1,

@@ -1,0 +1,149 @@
+"""A CIF as text: its bytes decoded, cut into blocks, and each block's items by tag.
+
+A tag stands here in small letters with ``_`` for ``.``: CIF does not tell capitals apart, and the
+newer dictionaries write ``_atom_site.fract_x`` for ``_atom_site_fract_x``.
+"""
+
+import codecs
+import re
+from typing import Any, NamedTuple, TypeAlias
+
+import gemmi
+
+from data_prep.errors import BadCrystal, one_line
+
+Items: TypeAlias = dict[str, list[str]]
+"""The values of a block as they stand in the file, quoted or not: a column for each tag."""
+
+_CRYSTAL_TAGS = ("_cell_length_", "_cell_angle_", "_atom_site_fract_", "_atom_site_label")
+_OTHER_TAGS = ("_publ_", "_journal_", "_pd_", "_refln_", "_iucr_")
+
+_HEADER = re.compile(r"data_\S*", re.IGNORECASE)
+
+
+class Block(NamedTuple):
+    """A data block of a CIF."""
+
+    name: str
+    text: str
+    """from its ``data_`` line on"""
+
+
+def decode(content: bytes) -> str:
+    """The text of a CIF or another text file, without a byte-order mark.
+
+    UTF-8 is expected, UTF-16 known by its mark; what is neither is read as Latin-1.
+    """
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16", errors="replace")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
+
+
+def split_blocks(text: str) -> list[Block]:
+    """The blocks of a CIF, in order; what comes before the first is dropped.
+
+    A ``data_`` line within a text field (between lines that begin with ``;``) begins no block.
+    """
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    found = _HEADER.findall(text)
+    if len(found) == 1 and _HEADER.match(text.lstrip()):
+        return [Block(found[0][5:], text)]
+    blocks: list[tuple[str, list[str]]] = []
+    in_text = False
+    for line in text.splitlines(keepends=True):
+        if line.startswith(";"):
+            in_text = not in_text
+        elif not in_text and (header := _HEADER.match(line.lstrip())):
+            blocks.append((header[0][5:], []))
+        if blocks:
+            blocks[-1][1].append(line)
+    return [Block(name, "".join(lines)) for name, lines in blocks]
+
+
+def crystal_blocks(text: str) -> list[Block]:
+    """The blocks that describe a crystal: not those of publications and diffractograms.
+
+    Of the last block nothing but the beginning may be left, where a file was cut off: without
+    cell and atoms it is still taken for a crystal, unless its tags are those of something else.
+    """
+    blocks = split_blocks(text)
+    crystals = [block for block in blocks[:-1] if _mentions(block, _CRYSTAL_TAGS)]
+    last = blocks[-1:]
+    if last and (_mentions(last[0], _CRYSTAL_TAGS) or not _mentions(last[0], _OTHER_TAGS)):
+        crystals += last
+    return crystals
+
+
+def _mentions(block: Block, tags: tuple[str, ...]) -> bool:
+    text = re.sub(r"^;.*?^;", "", block.text, flags=re.MULTILINE | re.DOTALL)
+    return any(word.startswith(tags) for word in text.lower().replace(".", "_").split())
+
+
+def parse_block(block: Block) -> Items:
+    """The items of a block.
+
+    Raises:
+        BadCrystal: it does not follow the grammar of CIF, or contradicts itself.
+    """
+    text = block.text
+    if not text.isascii():  # only names and remarks have other letters; CIF knows no others
+        text = text.encode("ascii", "replace").decode()
+    try:
+        parsed = gemmi.cif.read_string(text, check_level=0)[0]
+    except (ValueError, RuntimeError, IndexError) as error:
+        cause = re.sub(r"^string:(\d+):\d+ ?\(\d+\): ", r"line \1: ", one_line(error))
+        raise BadCrystal(
+            f"unreadable CIF: block {block.name or 'without a name'}, {cause} (is it cut off?)"
+        ) from None
+    items: Items = {}
+    values: list[str] = []
+    for item in parsed:
+        pair: Any = item.pair
+        if pair is not None:
+            tag, value = pair
+            _add(items, tag, [value])
+            values = []
+        elif item.loop is not None:
+            tags, values = item.loop.tags, item.loop.values
+            for column, tag in enumerate(tags):
+                _add(items, tag, values[column :: len(tags)])
+    if values and not text[-1].isspace() and _is_cut(values[len(tags) - 1 :: len(tags)]):
+        raise BadCrystal(
+            f"the CIF ends within a line, and {values[-1]} has fewer digits than the numbers above "
+            "it: it seems to be cut off; get the whole file"
+        )
+    return items
+
+
+def _is_cut(column: list[str]) -> bool:
+    """Whether the last number of a column has fewer decimals than the others, which agree."""
+    *others, last = [len(value.partition(".")[2]) for value in column]
+    return len(others) > 1 and len(set(others)) == 1 and last < others[0]
+
+
+def _add(items: Items, tag: str, values: list[str]) -> None:
+    known = tag.lower().replace(".", "_")
+    if items.setdefault(known, values) != values:
+        raise BadCrystal(f"{tag} stands in the CIF twice, with different values: remove one")
+
+
+def value_of(items: Items, *tags: str) -> str:
+    """The first of some tags that has a value, without quotes; empty if none has."""
+    for tag in tags:
+        if tag in items and (value := text_of(items[tag][0])):
+            return value
+    return ""
+
+
+def text_of(value: str) -> str:
+    """A value without its quotes; empty for the placeholders ``.`` and ``?``."""
+    text = gemmi.cif.as_string(value).strip()
+    return "" if text in {".", "?"} else text
+
+
+def number_of(value: str) -> float:
+    """A number, with or without its standard uncertainty in parentheses; NaN if it is none."""
+    return gemmi.cif.as_number(value)

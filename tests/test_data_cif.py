@@ -1,0 +1,235 @@
+"""Reading CIFs: every atom line accounted for, or the crystal refused with the reason."""
+
+import gzip
+
+import numpy as np
+import pytest
+from pymatgen.core import Structure
+from pymatgen.io.cif import CifWriter
+
+from data_prep.config import GraphConfig
+from data_prep.errors import BadCrystal
+from data_prep.graph import build_graph
+from data_prep.reading.cif import structure_from_cif
+from data_prep.reading.structures import read_structure
+from tests.cifs import EIGHT_SITES, ROCK_SALT, SITE, TWO_SITES, cif
+from tests.crystals import bundled
+
+MGO = [line.replace("Na", "Mg").replace("Cl", "O") for line in EIGHT_SITES]
+SALT = cif(EIGHT_SITES)
+
+
+def refusal(text: str) -> str:
+    """Why a CIF is refused, by its reader or on the way to the graph."""
+    with pytest.raises(BadCrystal) as error:
+        build_graph(structure_from_cif(text), GraphConfig())
+    return error.value.reason
+
+
+def assert_rock_salt(structure: Structure) -> None:
+    """Eight atoms, each with six of the other kind at half the cell's length."""
+    assert structure.composition.formula == "Na4 Cl4"
+    graph = build_graph(structure, GraphConfig())
+    np.testing.assert_array_equal(graph.edge_multiplicity[:, 0], 6)
+    np.testing.assert_allclose(graph.distance[:, 0], ROCK_SALT[0] / 2, rtol=1e-6)
+
+
+# ---- what is there -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        {"chemical_formula_sum": "Na4 Cl4"},
+        {"chemical_formula_sum": "Cl Na"},  # a whole number of units
+        {"chemical_formula_sum": "Na Cl", "cell_formula_units_Z": 4},
+        {"chemical_formula_sum": "Na4 Cl4", "cell_formula_units_Z": 4},  # as pymatgen writes it
+        {"chemical_formula_structural": "NaCl"},
+        # 8 atoms of 58.44 g/mol a pair in (5.64 Å)³
+        {"exptl_crystal_density_diffrn": round(4 * 58.44 / 0.60221 / 5.64**3, 2)},
+    ],
+)
+def test_lost_atoms_are_noticed_by_any_statement(statement):
+    assert_rock_salt(structure_from_cif(cif(EIGHT_SITES, **statement)))
+    for lost in range(8):
+        left = EIGHT_SITES[:lost] + EIGHT_SITES[lost + 1 :]
+        assert "lost" in refusal(cif(left, **statement))
+
+
+def test_a_large_crystal_that_lost_a_few_atoms_is_refused():
+    """One oxygen of 48 is 2 % of them."""
+    for name, structure in bundled(step=150):
+        text = str(CifWriter(structure * (2, 2, 2)))
+        lines = text.splitlines(keepends=True)
+        assert len(structure_from_cif(text)) == 8 * len(structure), name
+        assert "lost" in refusal("".join(lines[:-1])), name
+        assert "lost" in refusal("".join(lines[:-4] + lines[-3:])), name
+
+
+def test_equal_ratios_are_not_equal_numbers():
+    """Half of the formula units are gone."""
+    half = EIGHT_SITES[:2] + EIGHT_SITES[4:6]
+    assert "Z = 4" in refusal(cif(half, chemical_formula_sum="Na Cl", cell_formula_units_Z=4))
+    assert "Na4 Cl4" in refusal(cif(half, chemical_formula_sum="Na4 Cl4"))
+
+
+def test_the_volume_of_the_cell_has_to_be_that_of_its_lengths():
+    assert_rock_salt(structure_from_cif(cif(EIGHT_SITES, cell_volume="179.41(3)")))
+    assert "volume" in refusal(cif(EIGHT_SITES, cell_volume="185.0"))
+
+
+def test_a_formula_that_cannot_be_understood_is_no_confirmation():
+    assert "cannot be understood" in refusal(cif(EIGHT_SITES, chemical_formula_sum="Na (x) Cl"))
+    assert_rock_salt(structure_from_cif(cif(EIGHT_SITES, chemical_formula_sum="?")))
+
+
+def test_a_file_cut_off_at_any_character_is_refused():
+    """Or gives the same crystal, where only the end of the last line is missing."""
+    sites = [f"{line.rsplit(' ', 1)[0]} 0.{k}4321" for k, line in enumerate(MGO)]
+    whole = cif(sites, chemical_formula_sum="Mg4 O4")
+    positions = structure_from_cif(whole).frac_coords
+    for end in range(len(whole) - 1):
+        try:
+            left = structure_from_cif(whole[:end])
+        except BadCrystal:
+            continue
+        np.testing.assert_array_equal(left.frac_coords, positions)
+
+
+# ---- what stands for no atom ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("Cl1 Cl . . .", "Cl1 has no position: its fract_x is '.'"),
+        ("Cl1 Cl 0.5 0.5 ?", "Cl1 has no position: its fract_z is '?'"),
+        ("Cl1 Cl 0.5 half 0.5", "its fract_y is 'half'"),
+        ("Cl1 Cl 28.2 28.2 28.2", "its fract_x is '28.2'"),
+        ("T1 T 0.5 0.5 0.5", "T1: its type symbol 'T' names no element"),
+        ("O1 OH 0.5 0.5 0.5", "O1: its type symbol 'OH'"),
+        ("O1 OH2 0.5 0.5 0.5", "O1: its type symbol 'OH2'"),
+        ("D1 2H 0.5 0.5 0.5", "D1: its type symbol '2H'"),
+        ("W1 Wat 0.5 0.5 0.5", "W1: its type symbol 'Wat'"),
+        ("Co1 CO 0.5 0.5 0.5", "Co1: its type symbol 'CO'"),
+        ("OH1 ? 0.5 0.5 0.5", "OH1: its label 'OH1', without a type symbol,"),
+        ("Wat1 . 0.5 0.5 0.5", "Wat1: its label 'Wat1'"),
+        ("T1 . 0.5 0.5 0.5", "T1: its label 'T1'"),
+        ("Na9 Na 0.01 0 0", "atom 0 (Na1) and atom 1 (Na9) are 0.056 Å apart"),
+    ],
+)
+def test_lines_that_give_no_atom_are_named(line, words):
+    assert words in refusal(cif([TWO_SITES[0], line]))
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "words"),
+    [
+        ("calc_flag", ["d", "dum"], "Cl1 is a dummy"),
+        ("attached_hydrogens", ["0", "2"], "Cl1 has hydrogens without positions"),
+        ("occupancy", ["1", "0.5"], "disordered: Cl1 has occupancy 0.5"),
+        ("occupancy", ["1", "0"], "disordered: Cl1 has occupancy 0"),
+        ("occupancy", ["1", "1.2"], "Cl1 has an occupancy above 1"),
+        ("occupancy", ["1", "full"], "occupancy 'full' is no number"),
+    ],
+)
+def test_lines_that_give_no_whole_atom_are_named(column, values, words):
+    lines = [f"{line} {value}" for line, value in zip(TWO_SITES, values, strict=True)]
+    assert words in refusal(cif(lines, symmetry="F m -3 m", columns=[*SITE, column]))
+
+
+@pytest.mark.parametrize("occupancy", ["1", "1.000(3)", ".", "?", "1.0002", "0.9999"])
+def test_an_occupancy_of_one_in_any_spelling(occupancy):
+    lines = [f"{line} {occupancy}" for line in EIGHT_SITES]
+    assert_rock_salt(structure_from_cif(cif(lines, columns=[*SITE, "occupancy"])))
+
+
+def test_hydrogen_on_a_full_oxygen_is_refused():
+    for hydrogen in ("0.5", "1"):
+        lines = [f"{line} 1" for line in MGO] + [f"H1 H 0.5 0.5 0.5 {hydrogen}"]
+        assert "H1" in refusal(cif(lines, columns=[*SITE, "occupancy"]))
+
+
+# ---- spelling ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeff" + SALT,
+        SALT.encode("utf-16"),
+        SALT.replace("data_", "DATA_").replace("loop_", "LOOP_"),
+        SALT.replace("_cell_length_a", "_Cell_Length_A").replace("_atom_site", "_ATOM_SITE"),
+        SALT.replace("_atom_site_", "_atom_site.").replace("_cell_", "_cell."),
+        SALT.replace("\n", "\r\n"),
+        SALT.replace("\n", "\r"),
+        f"# \xe9\n{SALT}".encode("latin-1"),
+        SALT.replace("_cell_length_a", "_publ_author_name Müller\n_cell_length_a"),
+        SALT.replace("data_x", "data_x\n_publ_text\n;\ndata_y\n_cell_length_a 3\n;"),
+        SALT.replace("5.64", "5.64(2)").replace("0.5", "5.0E-01"),
+        SALT.replace(" Na ", " Na1+ ").replace(" Cl ", " Cl- "),
+        SALT.replace("Na4 Na", "Na4 ?"),
+    ],
+)
+def test_a_crystal_in_any_spelling(text, tmp_path):
+    content = text if isinstance(text, bytes) else text.encode()
+    (tmp_path / "a.cif").write_bytes(content)
+    (tmp_path / "a.cif.gz").write_bytes(gzip.compress(content))
+    for name in ("a.cif", "a.cif.gz"):
+        assert_rock_salt(read_structure(tmp_path / name))
+    if isinstance(text, str):
+        assert_rock_salt(structure_from_cif(text))
+
+
+def test_atoms_without_labels_or_without_symbols():
+    fields = [line.split() for line in EIGHT_SITES]
+    unlabelled = cif([" ".join(field[1:]) for field in fields], columns=SITE[1:])
+    assert_rock_salt(structure_from_cif(unlabelled))
+    assert structure_from_cif(unlabelled).labels == [line.split()[0] for line in EIGHT_SITES]
+    by_label = cif(
+        [" ".join(field[:1] + field[2:]) for field in fields], columns=SITE[:1] + SITE[2:]
+    )
+    assert_rock_salt(structure_from_cif(by_label))
+
+
+def test_symbols_in_capitals_need_a_formula():
+    """CO may be cobalt, or carbon monoxide."""
+    capitals = [line.replace(" Na ", " NA ").replace(" Cl ", " CL ") for line in EIGHT_SITES]
+    assert "'NA' names no element" in refusal(cif(capitals))
+    assert_rock_salt(structure_from_cif(cif(capitals, chemical_formula_sum="Na4 Cl4")))
+
+
+def test_deuterium_is_hydrogen():
+    lines = ["Li1 Li 0 0 0", "D1 D 0.5 0.5 0.5"]
+    cell = (4.08, 4.08, 4.08, 90, 90, 90)
+    text = cif(lines, cell, symmetry="F m -3 m", chemical_formula_sum="Li H")
+    assert sorted(build_graph(structure_from_cif(text), GraphConfig()).atomic_number) == [1, 3]
+
+
+# ---- units ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("scale", "words"),
+    [
+        (0.1, "Å³ for each atom"),  # nm
+        (1.8897, "bohr"),
+        (100, "lengths must be in Å"),  # pm
+        (0.4, "Å apart"),
+    ],
+)
+def test_cells_in_other_units_are_refused(scale, words):
+    assert words in refusal(cif(EIGHT_SITES, [scale * 5.64] * 3 + [90] * 3))
+
+
+@pytest.mark.parametrize(
+    ("cell", "words"),
+    [
+        (("?", 5, 5, 90, 90, 90), "_cell_length_a is missing"),
+        ((5, -5, 5, 90, 90, 90), "_cell_length_b is -5"),
+        ((5, 5, 5, 90, 90, 180), "_cell_angle_gamma is 180"),
+        ((5, 5, 5, 60, 60, 150), "no cell has the angles 60, 60, 150"),
+    ],
+)
+def test_impossible_cells_are_refused(cell, words):
+    assert words in refusal(cif(EIGHT_SITES, cell))
