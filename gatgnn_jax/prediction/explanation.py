@@ -22,6 +22,7 @@ from data_prep.errors import UserError
 from data_prep.graph import build_graph
 from gatgnn_jax.batches.arrays import BatchShape, CrystalArrays, crystal_arrays, padded
 from gatgnn_jax.batches.gathering import gather_batch
+from gatgnn_jax.forked import check_not_forked
 from gatgnn_jax.models.base import ModelState, Output
 from gatgnn_jax.models.ensemble import call_members
 from gatgnn_jax.models.networks import ATTENTIVE
@@ -105,9 +106,10 @@ def explain(
     """The attention of a model, as `RunDirectory.load_best` gives it, in one crystal.
 
     Raises:
-        UserError: the model has no attention.
+        UserError: the model has no attention, or the process is a fork of one that has used JAX.
         BadCrystal: a crystal the model cannot take.
     """
+    check_not_forked()
     if config.model.model not in ATTENTIVE:
         raise UserError(
             f"a {config.model.model} model has no attention to explain: "
