@@ -32,7 +32,8 @@ from gatgnn_jax.pages.report_numbers import (
     property_numbers,
 )
 from gatgnn_jax.runs.config import DataInfo, RunConfig
-from gatgnn_jax.runs.directory import PRETRAINED, SEEN, RunDirectory
+from gatgnn_jax.runs.directory import RunDirectory
+from gatgnn_jax.runs.ready_made import PRETRAINED, SEEN
 
 FEWEST = 10
 """Test crystals with an element for it to stand in the card."""
@@ -141,9 +142,7 @@ def export(path: Path, name: str) -> Path:
     settings = dataclasses.replace(own.train, init_from=start and Path(start).name)
     ready = RunDirectory.create(target, dataclasses.replace(own, train=settings, data=info))
     ready.save_best(own_model)
-    # That file tells where it was written, and is not needed.
-    (target / "checkpoints" / "best" / "commit_success.txt").unlink(missing_ok=True)
-    split = run.read_json("split.json")
+    split = run.split()
     seen = "\n".join(np.sort(split["train"] + split["val"])) + "\n"
     (target / SEEN).write_bytes(gzip.compress(seen.encode(), mtime=0))
     data = NAMES.get(source.name.partition(".")[0], source.name)

@@ -2,7 +2,7 @@
 
 Predicts them with the ready-made bulk modulus in a process of its own, kills it halfway without
 warning, starts the same command again, and checks that every structure is in the table or in
-skipped.csv exactly once. Prints structures a second and how the process' memory grows.
+NAME.skipped.csv exactly once. Prints structures a second and how the process' memory grows.
 """
 
 import gzip
@@ -24,6 +24,7 @@ from rich.console import Console
 
 from data_prep.cache import BUNDLED
 from data_prep.files import write_text
+from gatgnn_jax.prediction.outputs import skipped_path
 
 console = Console(highlight=False)
 
@@ -108,7 +109,7 @@ def main(options: Options) -> None:
         first = watch(command, state, options.count // 2)
         second = watch(command, state, None)
         found = pd.read_csv(out).id.tolist()
-        report = out.with_name("skipped.csv")
+        report = skipped_path(out)
         left_out = pd.read_csv(report).id.tolist() if report.exists() else []
     if sorted(found + left_out) != sorted(ids):
         raise RuntimeError("structures are missing, or in the tables twice")

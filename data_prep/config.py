@@ -1,12 +1,13 @@
 """The settings that turn a crystal into a graph."""
 
 import dataclasses
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from data_prep.settings import check_types, from_dict
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class GraphConfig:
     """Keep one node for each class of atoms that the network cannot tell apart."""
 
     def __post_init__(self) -> None:
-        # Not "<= 0", so that NaN is caught as well.
+        check_types(self)
         if not 0 < self.radius <= 50:
             raise ValueError(f"radius is {self.radius}: give a distance between 0 and 50 Å")
         if not 1 <= self.max_neighbors <= 255:
@@ -58,15 +59,9 @@ class GraphConfig:
         """The settings back from ``to_dict``.
 
         Raises:
-            ValueError: a key that is no setting, or a value outside its range.
+            ValueError: a key that is no setting or is missing, or a value that cannot be.
         """
-        names = [field.name for field in dataclasses.fields(cls)]
-        for key in settings:
-            if key not in names:
-                close = difflib.get_close_matches(key, names, n=1)
-                hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(names)}"
-                raise ValueError(f"unknown graph setting {key!r}: {hint}")
-        return cls(**settings)
+        return from_dict(cls, settings)
 
 
 GRAPH_PRESETS = {"cgcnn": GraphConfig(), "megnet": GraphConfig(4.0, 16, 0.5)}

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from data_prep.errors import UserError
+from data_prep.settings import check_types
 
 UNNAMED_COLUMN = "target"
 """The column of a source that gives one value a crystal and does not name it."""
@@ -35,6 +36,9 @@ class Property:
     ``transform`` is ``log10`` (values must be above 0), ``is_zero`` (1 where the value is exactly
     0, else 0: a metal has no band gap) or ``none``. Classification values are 0 and 1. The network
     gives a regression's transformed values in units of ``scale`` above ``mean``.
+
+    Raises:
+        ValueError: a value that cannot be.
     """
 
     name: str
@@ -44,6 +48,15 @@ class Property:
     task: Literal["regression", "classification"] = "regression"
     mean: float = 0.0
     scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        if not self.scale > 0:
+            raise ValueError(f"scale is {self.scale}: give a number above 0")
+        if not (self.name and self.column):
+            raise ValueError("name or column is empty: give that of a property")
+        if self.transform == ("log10" if self.task == "classification" else "is_zero"):
+            raise ValueError(f"transform is '{self.transform}': a {self.task} has none such")
 
     def is_same_as(self, other: "Property") -> bool:
         """Whether both are the same quantity, from whatever column and in whatever units."""

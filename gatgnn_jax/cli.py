@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,7 @@ import jax
 import jaxlib.version
 
 from data_prep.errors import UserError, exit_status
+from gatgnn_jax.batches.forked import check_not_forked
 from gatgnn_jax.compiler_memory import release_after_compiling
 
 Device = Literal["auto", "cpu", "gpu"]
@@ -23,16 +25,16 @@ def use_device(device: Device) -> None:
     """Run on the chosen kind of device, and keep compiled programs for the next run.
 
     Programs are kept under `GATGNN_CACHE` (default `~/.cache/gatgnn_jax`), unless JAX's own
-    `JAX_COMPILATION_CACHE_DIR` says otherwise.
+    `JAX_COMPILATION_CACHE_DIR` says otherwise. Without a home directory they are not kept.
 
     Raises:
-        UserError: there is no such device.
+        UserError: there is no such device, or the process is a fork of one that has used JAX.
     """
+    check_not_forked()
     if device != "auto":
         jax.config.update("jax_platforms", {"cpu": "cpu", "gpu": "cuda,rocm"}[device])
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        home = os.environ.get("GATGNN_CACHE") or Path.home() / ".cache" / "gatgnn_jax"
-        jax.config.update("jax_compilation_cache_dir", str(Path(home) / "programs"))
+        jax.config.update("jax_compilation_cache_dir", _programs_folder())
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     release_after_compiling()
     try:
@@ -48,6 +50,21 @@ def use_device(device: Device) -> None:
             f"warning: jaxlib {jaxlib.version.__version__} adds up floats slowly on NVIDIA GPUs: "
             f"set XLA_FLAGS=--xla_backend_extra_options={FAST_ATOMICS}, or use jaxlib 0.11.1\n"
         )
+
+
+def _programs_folder() -> str | None:
+    """Where compiled programs are kept; None if there is no place for them."""
+    try:
+        home = os.environ.get("GATGNN_CACHE") or Path.home() / ".cache" / "gatgnn_jax"
+    except RuntimeError:  # neither HOME nor an entry of the user
+        _warn_once("no home directory to keep compiled programs in: set GATGNN_CACHE")
+        return None
+    return str(Path(home) / "programs")
+
+
+@cache
+def _warn_once(text: str) -> None:
+    sys.stderr.write(f"warning: {text}\n")
 
 
 def output_folder(folder: Path) -> Path:
@@ -69,6 +86,7 @@ def output_folder(folder: Path) -> Path:
 
 def run_command(command: Callable[[], int]) -> int:
     """Run a command; bad input becomes one message and exit status 1, without a traceback."""
-    # Orbax reports a checkpoint that was cut off by a kill there; it uses the one before.
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    # Orbax writes there what it raises as well, and that it passes over a checkpoint that was cut
+    # off by a kill.
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
     return exit_status(command)

@@ -1,24 +1,18 @@
 """What a run is made of: frozen, validated dataclasses, saved as JSON with every run."""
 
-import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal
 
 from data_prep.config import GRAPH_PRESETS, GraphConfig
+from data_prep.settings import ADDED_LATER, check_types
 
 ScheduleName = Literal["piecewise", "one-cycle", "cosine"]
 PresetName = Literal["best", "paper-cgcnn", "paper-megnet", "official", "gated", "cgcnn", "megnet"]
-Config = TypeVar("Config")
-
-
-def _check_choice(value: str, name: str, choices: Any) -> None:
-    if value not in get_args(choices):
-        raise ValueError(f"{name} is '{value}': choose one of {', '.join(get_args(choices))}")
 
 
 def _check_at_least(config: Any, name: str, least: int) -> None:
     value = getattr(config, name)
-    if not isinstance(value, int) or value < least:
+    if value < least:
         raise ValueError(f"{name} is {value}: it must be a whole number, {least} or more")
 
 
@@ -72,14 +66,15 @@ class ModelConfig:
     num_layers: int = 5
     neurons: int = 64
     heads: int = 4
-    residual: bool = False
+    residual: bool = field(default=False, metadata=ADDED_LATER)
     hidden_layers: int = 2
     hidden_neurons: int = 0
     concat_composition: bool = False
-    layer_options: tuple[str, ...] = ()
-    attention_options: tuple[str, ...] = ()
+    layer_options: tuple[str, ...] = field(default=(), metadata=ADDED_LATER)
+    attention_options: tuple[str, ...] = field(default=(), metadata=ADDED_LATER)
 
     def __post_init__(self) -> None:
+        check_types(self)
         for name in ("num_layers", "neurons", "heads"):
             _check_at_least(self, name, 1)
         for name in ("hidden_layers", "hidden_neurons"):
@@ -131,11 +126,11 @@ class TrainConfig:
     epochs: int = 500
     batch_size: int = 256
     learning_rate: float = 5e-3
-    schedule: ScheduleName = "piecewise"
+    schedule: ScheduleName = field(default="piecewise", metadata=ADDED_LATER)
     milestones: tuple[float, ...] = (0.5, 0.75)
     decay: float = 0.1
     weight_decay: float = 0.1
-    decay_norms: bool = True
+    decay_norms: bool = field(default=True, metadata=ADDED_LATER)
     standardize: bool = True
     huber_delta: float = 1.0
     averaging: float = 0.0
@@ -146,9 +141,10 @@ class TrainConfig:
     freeze: str = ""
 
     def __post_init__(self) -> None:
-        _check_choice(self.schedule, "schedule", ScheduleName)
+        check_types(self)
         for name in ("epochs", "batch_size", "ensemble", "patience"):
             _check_at_least(self, name, 1)
+        _check_at_least(self, "seed", 0)
         for name in ("learning_rate", "decay", "huber_delta"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be above 0")
@@ -221,11 +217,3 @@ PRESETS: dict[PresetName, Preset] = {
     "cgcnn": Preset(model=PUBLISHED_SIZES["cgcnn"]),
     "megnet": Preset(graph=GRAPH_PRESETS["megnet"], model=PUBLISHED_SIZES["megnet"]),
 }
-
-
-def from_dict(kind: type[Config], values: dict[str, Any]) -> Config:
-    """The dataclass `kind` from its JSON form; a key it does not have is a ValueError."""
-    fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    if unknown := sorted(set(values) - set(fields)):
-        raise ValueError(f"{kind.__name__} has no setting {', '.join(unknown)}")
-    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})

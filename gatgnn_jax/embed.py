@@ -6,6 +6,7 @@ dimensions, coloured by prediction, stands beside it as a picture.
 """
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,18 +16,19 @@ import numpy as np
 import pandas as pd
 import tyro
 
-from data_prep.build import skipped_table
 from data_prep.errors import Skipped, UserError
 from data_prep.featurize import featurize
-from data_prep.files import write_text
 from data_prep.progress import plain_console, track
 from data_prep.reading.sources import open_structures
 from gatgnn_jax.cli import Device, output_folder, run_command, use_device
 from gatgnn_jax.pages import plots
-from gatgnn_jax.prediction.columns import digits_of, prediction_columns, to_csv
+from gatgnn_jax.prediction.columns import column_names, digits_of, prediction_columns, to_csv
 from gatgnn_jax.prediction.engines import StreamPredictor
 from gatgnn_jax.prediction.inputs import checked_batch_size, good_crystals, named_files
+from gatgnn_jax.prediction.outputs import check_replaceable, skipped_path, write_skipped
+from gatgnn_jax.runs.config import RunConfig
 from gatgnn_jax.runs.directory import RunDirectory
+from gatgnn_jax.runs.one_writer import one_writer
 
 Map = Literal["pca", "tsne", "none"]
 
@@ -47,7 +49,7 @@ class EmbedOptions:
     a list of such paths on standard input."""
     out: Path = Path("vectors.csv")
     """The table to write: .csv, .npz (arrays `id`, `vector`, `prediction` and, of an ensemble,
-    `uncertainty`) or .parquet. Crystals left out go to skipped.csv beside it."""
+    `uncertainty`) or .parquet. Crystals left out go to vectors.skipped.csv."""
     map: Map = "pca"
     """How the picture beside it is drawn: the two directions of most variance, or t-SNE, which
     keeps neighbours together and takes longer."""
@@ -64,14 +66,22 @@ class EmbedOptions:
 def main(arguments: list[str]) -> int:
     """The command; returns the exit status."""
     options = tyro.cli(EmbedOptions, prog="python -m gatgnn_jax.embed", args=arguments)
-    batch_size = checked_batch_size(options.batch_size)
+    checked_batch_size(options.batch_size)
     files = named_files(options.files, "embed")
     _check_format(options.out)
     use_device(options.device)
-    config, graphdef, model = RunDirectory.open(options.run).load_best()
+    run = RunDirectory.open(options.run)
+    output_folder(options.out.parent)
+    with one_writer(options.out):
+        return embed_files(options, run, files)
+
+
+def embed_files(options: EmbedOptions, run: RunDirectory, files: Sequence[Path]) -> int:
+    """Embed the crystals in the files; the exit status."""
+    config, graphdef, model = run.load_best()
+    check_replaceable(options.out, first_columns(config, options.out))
     source = open_structures(files)
-    report = output_folder(options.out.parent) / "skipped.csv"
-    predictor = StreamPredictor(config, graphdef, model, batch_size)
+    predictor = StreamPredictor(config, graphdef, model, options.batch_size)
     results = track(
         featurize(source.items(), config.graph, options.workers),
         source.count,
@@ -86,9 +96,8 @@ def main(arguments: list[str]) -> int:
         ids += [crystal.id for crystal in named]
         batches.append(predicted)
     skipped = list(left_out.values())
-    report.unlink(missing_ok=True)  # of an earlier call
-    if skipped:
-        write_text(report, skipped_table(skipped))
+    write_skipped(options.out, skipped)
+    report = skipped_path(options.out)
     if not batches:
         raise UserError(f"none of {len(skipped)} crystals could be embedded: see {report}")
 
@@ -119,27 +128,37 @@ def _check_format(out: Path) -> None:
         raise UserError("--out: parquet files need pyarrow: pip install pyarrow, or write .npz")
 
 
+def first_columns(config: RunConfig, out: Path) -> list[str]:
+    """What a table of a run's vectors begins with."""
+    if out.suffix == ".npz":
+        return ["id", "vector"]
+    return ["id", *column_names(config.properties, config.train.ensemble > 1), "v0"]
+
+
 def write_vectors(table: pd.DataFrame, vectors: np.ndarray, out: Path, digits: int) -> None:
     """Write ids and predictions [C rows] with the vectors [C, F], whole or not at all."""
     unfinished = out.with_name(f".{out.stem}.part{out.suffix}")
-    if out.suffix == ".npz":
-        arrays = {"id": table.id.to_numpy(str), "vector": vectors}
-        for name, start in (
-            ("prediction", "prediction|probability"),
-            ("uncertainty", "uncertainty"),
-        ):
-            columns = table.filter(regex=f"^({start})")
-            if columns.shape[1]:
-                arrays[name] = columns.to_numpy(np.float64)
-        np.savez_compressed(unfinished, **arrays)
-    else:
-        names = [f"v{column}" for column in range(vectors.shape[1])]
-        table = pd.concat([table, pd.DataFrame(vectors, columns=names)], axis=1)
-        if out.suffix == ".parquet":
-            table.to_parquet(unfinished, index=False)
+    try:
+        if out.suffix == ".npz":
+            arrays = {"id": table.id.to_numpy(str), "vector": vectors}
+            for name, start in (
+                ("prediction", "prediction|probability"),
+                ("uncertainty", "uncertainty"),
+            ):
+                columns = table.filter(regex=f"^({start})")
+                if columns.shape[1]:
+                    arrays[name] = columns.to_numpy(np.float64)
+            np.savez_compressed(unfinished, **arrays)
         else:
-            unfinished.write_text(to_csv(table, digits=digits), encoding="utf-8")
-    unfinished.replace(out)
+            names = [f"v{column}" for column in range(vectors.shape[1])]
+            table = pd.concat([table, pd.DataFrame(vectors, columns=names)], axis=1)
+            if out.suffix == ".parquet":
+                table.to_parquet(unfinished, index=False)
+            else:
+                unfinished.write_text(to_csv(table, digits=digits), encoding="utf-8")
+        unfinished.replace(out)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def points(vectors: np.ndarray, kind: Map) -> tuple[np.ndarray, tuple[str, str]]:

@@ -33,7 +33,8 @@ from gatgnn_jax.prediction.columns import digits_of, to_csv, unit_of
 from gatgnn_jax.prediction.engines import DatasetPredictor
 from gatgnn_jax.prediction.subsets import SubsetPredictions, predict_subsets
 from gatgnn_jax.runs.config import RunConfig
-from gatgnn_jax.runs.directory import PRETRAINED, RunDirectory, to_json
+from gatgnn_jax.runs.directory import RunDirectory, to_json
+from gatgnn_jax.runs.ready_made import PRETRAINED
 
 METRICS = {
     "regression": {"mae": "MAE", "rmse": "RMSE", "r2": "R²"},
@@ -145,7 +146,7 @@ def own_crystals(run: RunDirectory, config: RunConfig, options: EvaluateOptions)
             f"{source or 'the bundled data'} has changed since {run.path} was trained: {advice}"
         )
     target, reasons = select_targets(dataset.columns, config.properties, dataset.faults)
-    split = run.read_json("split.json")
+    split = run.split()
     every = {part: np.flatnonzero(np.isin(dataset.ids, split[part])) for part in SUBSETS}
     subsets = {part: rows for part, rows in every.items() if len(rows)}
     if options.subset != "all" and (wanted := options.subset or "test") not in subsets:
@@ -176,7 +177,7 @@ def other_crystals(
     reasons |= dict.fromkeys(seen, f"{run.path.name} was trained or selected with it")
     rows = np.setdiff1d(np.arange(len(dataset)), list(reasons))
     if subset != "all":
-        named = run.read_json("split.json")[subset]
+        named = run.split()[subset]
         rows = rows[np.isin(dataset.ids[rows], named)]
     if len(rows) == 0:
         names = " or ".join(p.name for p in properties)

@@ -21,7 +21,9 @@ from gatgnn_jax.api import Predictor
 from gatgnn_jax.cli import Device, output_folder, run_command, use_device
 from gatgnn_jax.pages.explain_page import ExplainedCrystal, View, explain_page
 from gatgnn_jax.prediction.columns import to_csv
-from gatgnn_jax.runs.directory import RunDirectory, find_run
+from gatgnn_jax.runs.directory import RunDirectory
+from gatgnn_jax.runs.one_writer import one_writer
+from gatgnn_jax.runs.ready_made import find_run
 
 MAX_VIEWS = 100
 """More pictures than this make a page that nobody looks at."""
@@ -77,8 +79,9 @@ def main(arguments: list[str]) -> int:
         raise UserError("; ".join(f"{entry.id}: {entry.reason}" for entry in skipped[:1]))
 
     folder = output_folder(options.out)
-    write_text(folder / "attention.csv", to_csv(attention_table(crystals)))
-    write_text(folder / "explain.html", explain_page(crystals, skipped))
+    with one_writer(folder):
+        write_text(folder / "attention.csv", to_csv(attention_table(crystals)))
+        write_text(folder / "explain.html", explain_page(crystals, skipped))
     console = plain_console(quiet=options.quiet)
     for entry in skipped:
         console.print(f"left out {entry.id}: {entry.reason}")

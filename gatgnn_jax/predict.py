@@ -2,33 +2,33 @@
 
 The table has a row for each crystal: `id`, the columns of `gatgnn_jax.prediction.columns`, and
 `warning`, which says if the model has seen an element of the crystal rarely or never, or if the
-id came before. Crystals that could not be predicted stand in `skipped.csv` beside it, with the
+id came before. Crystals that could not be predicted stand in `NAME.skipped.csv` beside it, with the
 reason. Rows are appended to `NAME.part` as they come, which gets its name at the end. After a kill
 the same command goes on where it was.
 """
 
 import itertools
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import tyro
 
-from data_prep.build import skipped_table
 from data_prep.cache import fingerprint
 from data_prep.errors import Skipped, UserError
 from data_prep.featurize import featurize
-from data_prep.files import write_text
 from data_prep.graph import CrystalGraph
 from data_prep.progress import plain_console, track
 from data_prep.reading.sources import open_structures
 from gatgnn_jax.cli import Device, output_folder, run_command, use_device
-from gatgnn_jax.prediction.columns import digits_of, prediction_columns
+from gatgnn_jax.prediction.columns import column_names, digits_of, prediction_columns
 from gatgnn_jax.prediction.engines import StreamPredictor
 from gatgnn_jax.prediction.growing_table import GrowingTable, Progress
 from gatgnn_jax.prediction.inputs import Named, checked_batch_size, good_crystals, named_files
+from gatgnn_jax.prediction.outputs import check_replaceable, skipped_path, write_skipped
 from gatgnn_jax.runs.directory import RunDirectory
+from gatgnn_jax.runs.one_writer import one_writer
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class PredictOptions:
     """CIF or POSCAR files (.gz too), folders of them, JSON lines, JSON or CSV of structures; - for
     a list of such paths on standard input."""
     out: Path = Path("predictions.csv")
-    """The table to write; crystals left out go to skipped.csv beside it."""
+    """The table to write; crystals left out go to predictions.skipped.csv."""
     batch_size: int = 512
     """Crystals to predict at once, at most; lower it if the memory does not suffice."""
     device: Device = "auto"
@@ -56,16 +56,24 @@ class PredictOptions:
 def main(arguments: list[str]) -> int:
     """The command; returns the exit status."""
     options = tyro.cli(PredictOptions, prog="python -m gatgnn_jax.predict", args=arguments)
-    batch_size = checked_batch_size(options.batch_size)
+    checked_batch_size(options.batch_size)
     files = named_files(options.files, "predict")
     if options.out.is_dir():
         raise UserError(f"--out: {options.out} is a directory; give the name of a file")
     use_device(options.device)
     run = RunDirectory.open(options.run)
-    report = output_folder(options.out.parent) / "skipped.csv"
+    output_folder(options.out.parent)
+    with one_writer(options.out):
+        return predict_files(options, run, files)
+
+
+def predict_files(options: PredictOptions, run: RunDirectory, files: Sequence[Path]) -> int:
+    """Predict the crystals in the files, from where an earlier call was stopped; exit status."""
     source = open_structures(files)
     config, graphdef, model = run.load_best()
-    predictor = StreamPredictor(config, graphdef, model, batch_size)
+    predictor = StreamPredictor(config, graphdef, model, options.batch_size)
+    names = column_names(config.properties, config.train.ensemble > 1)
+    check_replaceable(options.out, ["id", *names, "warning"])
     console = plain_console(quiet=options.quiet)
 
     key = fingerprint(config.to_json(), [run.path / "checkpoints" / "best", *files])
@@ -90,9 +98,8 @@ def main(arguments: list[str]) -> int:
         console.print("stopped: the same command goes on where it was")
         raise
 
-    report.unlink(missing_ok=True)  # of an earlier prediction
-    if after.skipped:
-        write_text(report, skipped_table(after.skipped))
+    write_skipped(options.out, after.skipped)
+    report = skipped_path(options.out)
     if not after.rows:
         first = after.skipped[0]
         raise UserError(

@@ -18,13 +18,12 @@ from data_prep.progress import plain_console
 from gatgnn_jax.batches.feeds import Streaming
 from gatgnn_jax.cli import Device, run_command, use_device
 from gatgnn_jax.config import PRESETS, ModelConfig, PresetName, TrainConfig
-from gatgnn_jax.pages.plots import draw_training
-from gatgnn_jax.pages.report import write_report
-from gatgnn_jax.runs.directory import RunDirectory, next_run_directory
+from gatgnn_jax.runs.directory import RunDirectory, new_run, next_run_directory
+from gatgnn_jax.runs.one_writer import one_writer
 from gatgnn_jax.training.loggers import LoggerName, check_loggers, logging_to
 from gatgnn_jax.training.loop import Interrupted, Trainer
 from gatgnn_jax.training.prepare import NewRun, Prepared, ResumedRun, prepare
-from gatgnn_jax.training.results import write_results
+from gatgnn_jax.training.results import write_missing_pages, write_pages, write_results
 from gatgnn_jax.training.terminal import TrainingReporter, closing_lines, headline_metric
 
 
@@ -116,40 +115,58 @@ def run_training(options: TrainOptions) -> tuple[RunDirectory, int]:
     use_device(options.device)
     console = plain_console(quiet=options.quiet)
     if options.resume is not None:
-        _refuse_other_settings(options)
-        run = RunDirectory.open(options.resume)
-        config = run.config()
-        if (run.path / "checkpoints" / "best").exists() and not (run.path / "split.json").exists():
-            raise UserError(f"{run.path} was not trained here, so there is nothing to go on with")
+        return go_on(options, options.resume, console)
+    prepared = prepare(asked_for(options), workers=options.workers, quiet=options.quiet)
+    trainer = make_trainer(prepared, options.stream)
+    if prepared.config.train.init_from is not None:
+        trainer.start_from(Path(prepared.config.train.init_from))
+    path = options.run_dir or next_run_directory(Path("runs"), prepared.properties[0].name)
+    with new_run(path, prepared.config) as run:
+        return run, train(run, prepared, trainer, console, options.log)
+
+
+def go_on(options: TrainOptions, path: Path, console: Console) -> tuple[RunDirectory, int]:
+    """Go on with an interrupted run; of a finished one, write the pages that are missing."""
+    _refuse_other_settings(options)
+    run = RunDirectory.open(path)
+    config = run.config()
+    if (run.path / "checkpoints" / "best").exists() and not (run.path / "split.json").exists():
+        raise UserError(f"{run.path} was not trained here, so there is nothing to go on with")
+    with one_writer(run.path):
         if (run.path / "summary.json").exists():
             console.print(f"{run.path} is finished already; see {run.path / 'summary.json'}")
+            write_missing_pages(run, console)
             return run, 0
-    else:
-        run, config = None, None
-    request = asked_for(options) if config is None else ResumedRun.of(config)
-    prepared = prepare(request, workers=options.workers, quiet=options.quiet)
-    if run is None:
-        path = options.run_dir or next_run_directory(Path("runs"), prepared.properties[0].name)
-        run = RunDirectory.create(path, prepared.config)
-    run.write_text("skipped.csv", skipped_table(prepared.skipped))
-    run.write_json("split.json", prepared.split_ids())
-    return run, train(run, prepared, console, options.stream, options.log)
+        request = ResumedRun.of(config)
+        prepared = prepare(request, workers=options.workers, quiet=options.quiet)
+        trainer = make_trainer(prepared, options.stream)
+        if not trainer.restore(run) and config.train.init_from is not None:
+            trainer.start_from(Path(config.train.init_from))
+        return run, train(run, prepared, trainer, console, options.log)
+
+
+def make_trainer(prepared: Prepared, streaming: Streaming) -> Trainer:
+    """A trainer at its beginning.
+
+    Raises:
+        UserError: a part to freeze that the network does not have.
+    """
+    return Trainer(
+        prepared.config, prepared.dataset, prepared.target, prepared.subsets, streaming=streaming
+    )
 
 
 def train(
     run: RunDirectory,
     prepared: Prepared,
+    trainer: Trainer,
     console: Console,
-    streaming: Streaming,
     loggers: Sequence[LoggerName] = (),
 ) -> int:
     """Train to the end and write all results; the exit status."""
     config = prepared.config
-    trainer = Trainer(
-        config, prepared.dataset, prepared.target, prepared.subsets, streaming=streaming
-    )
-    if not trainer.restore(run) and config.train.init_from is not None:
-        trainer.start_from(Path(config.train.init_from))
+    run.write_text("skipped.csv", skipped_table(prepared.skipped))
+    run.write_json("split.json", prepared.split_ids())
     sizes = ", ".join(f"{len(rows):,} {name}" for name, rows in prepared.subsets.items())
     names = ", ".join(p.name for p in config.properties)
     console.print(f"{names}: {sizes} crystals; results in {run.path}", highlight=False)
@@ -172,14 +189,8 @@ def train(
             soft_wrap=True,
         )
         return 128 + stopped.number
-    predictions, summary = write_results(run, trainer, prepared.dataset.ids, len(prepared.skipped))
-    draw_training(run.path, trainer.progress.rows, trainer.progress.best_epoch, predictions)
-    source = None if config.data.source is None else Path(config.data.source)
-    try:
-        write_report(run, prepared.dataset, source)
-    except Exception as error:  # the training is finished: whatever this is, it must not spoil it
-        advice = f"python -m gatgnn_jax.report {run.path}"
-        console.print(f"no report.html ({type(error).__name__}: {error}): {advice} tries again")
+    summary = write_results(run, trainer, prepared.dataset.ids, len(prepared.skipped))
+    write_pages(run, prepared.dataset, console)
     console.print(closing_lines(summary, config.properties, run.path), highlight=False)
     return 0
 

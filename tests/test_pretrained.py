@@ -20,7 +20,8 @@ from data_prep.properties import Property
 from gatgnn_jax import Predictor, evaluate, predict, train
 from gatgnn_jax.config import ModelConfig, TrainConfig
 from gatgnn_jax.runs.config import DataInfo, RunConfig
-from gatgnn_jax.runs.directory import PRETRAINED, RunDirectory
+from gatgnn_jax.runs.directory import RunDirectory
+from gatgnn_jax.runs.ready_made import PRETRAINED
 from tests.commands import bundled_rows, error_of, untrained_run
 from tests.crystals import rock_salt
 

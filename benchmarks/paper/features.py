@@ -37,7 +37,7 @@ def features(place: Place, seed: int, jobs: int, folder: Path) -> list[dict[str,
             runs[training.target] = RunDirectory.open(trained(place, training, seed, jobs))
     config = runs[MODULI[0]].config()
     dataset, _ = open_dataset(place.data_dir / ELASTIC, config.graph)
-    split = runs[MODULI[0]].read_json("split.json")
+    split = runs[MODULI[0]].split()
     rows_of = {name: np.flatnonzero(np.isin(dataset.ids, split[name])) for name in split}
     models = {name: StreamPredictor(*run.load_best()) for name, run in runs.items()}
     described = {f"vectors of {name}": _vectors(model, dataset) for name, model in models.items()}

@@ -1,7 +1,8 @@
 """Pictures: learning curve and parity plot (Figure 4 of the paper), a map of crystals."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -12,8 +13,8 @@ from matplotlib.figure import Figure
 from data_prep.properties import Property
 from gatgnn_jax.objective import metrics
 from gatgnn_jax.pages.calibration import coverage, reliability
+from gatgnn_jax.pages.report_numbers import Finished
 from gatgnn_jax.prediction.columns import unit_of
-from gatgnn_jax.prediction.subsets import SubsetPredictions
 
 COLORS = {"train": "#9aa5b1", "val": "#e08e2b", "test": "#1f6fb2"}
 STYLE = {
@@ -27,20 +28,24 @@ STYLE = {
 }
 
 
-def draw_training(
-    directory: Path,
-    rows: Sequence[Mapping[str, float]],
-    best_epoch: int,
-    predictions: SubsetPredictions,
-) -> None:
-    """The pictures of a finished training, whose epochs are `rows` of `metrics.csv`."""
-    properties = predictions.properties
-    predicted, target = predictions.predicted, predictions.target
-    spread = predictions.spread.get("test")
-    learning_curve(rows, best_epoch, properties, directory)
+def draw_training(directory: Path, run: Finished) -> None:
+    """The pictures of a finished training."""
+    properties = run.config.properties
+    rows = run.epochs.to_dict("records")
+    learning_curve(rows, run.summary["best_epoch"], properties, directory)
+    subset = run.predictions.subset
+    predicted, target = (
+        {name: values[subset == name] for name in subset.unique()}
+        for values in (_stacked(run.predicted, properties), _stacked(run.target, properties))
+    )
     parity(predicted, target, properties, directory)
-    if spread is not None:
+    if run.config.train.ensemble > 1 and "test" in predicted:
+        spread = _stacked(run.uncertainty, properties)[subset == "test"]
         calibration(predicted["test"], target["test"], spread, properties, directory)
+
+
+def _stacked(column: Callable[[Property], Any], properties: Sequence[Property]) -> np.ndarray:
+    return np.stack([column(p) for p in properties], axis=1)
 
 
 def learning_curve(
@@ -224,5 +229,8 @@ def _plain(text: str) -> str:
 def save(figure: Figure, path: Path) -> None:
     """Write a picture as PNG, whole or not at all."""
     temporary = path.with_name(f".{path.name}")
-    figure.savefig(temporary, format="png")
-    temporary.replace(path)
+    try:
+        figure.savefig(temporary, format="png")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

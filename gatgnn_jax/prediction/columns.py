@@ -54,6 +54,13 @@ def prediction_columns(
     return table
 
 
+def column_names(properties: Sequence[Property], with_uncertainty: bool) -> list[str]:
+    """The names of `prediction_columns` without targets."""
+    none = np.empty((0, len(properties)))
+    table = prediction_columns(properties, none, uncertainty=none if with_uncertainty else None)
+    return list(table)
+
+
 def subset_table(
     ids: Mapping[str, np.ndarray],
     predicted: Mapping[str, np.ndarray],

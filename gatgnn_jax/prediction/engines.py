@@ -16,6 +16,7 @@ from data_prep.properties import Property
 from gatgnn_jax.batches.arrays import BOND_GRID, BatchShape, CrystalArrays, crystal_arrays, padded
 from gatgnn_jax.batches.devices import AXIS, data_mesh
 from gatgnn_jax.batches.feeds import Feed
+from gatgnn_jax.batches.forked import check_not_forked
 from gatgnn_jax.batches.gathering import gather_batch, in_dataset_order
 from gatgnn_jax.models.base import ModelState
 from gatgnn_jax.models.ensemble import call_members
@@ -94,7 +95,12 @@ class StreamPredictor:
             yield items, self.predict(graphs)
 
     def predict(self, graphs: Sequence[CrystalGraph]) -> Predicted:
-        """Predict graphs as one batch; at least one."""
+        """Predict graphs as one batch; at least one.
+
+        Raises:
+            UserError: the process is a fork of one that has used JAX.
+        """
+        check_not_forked()
         ids = [str(i) for i in range(len(graphs))]
         data = crystal_arrays(
             pack(graphs, ids, {}, self.graph), np.zeros((len(graphs), 1)), dense=False

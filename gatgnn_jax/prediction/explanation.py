@@ -22,6 +22,7 @@ from data_prep.errors import UserError
 from data_prep.graph import build_graph
 from data_prep.labels import atom_labels
 from gatgnn_jax.batches.arrays import BatchShape, CrystalArrays, crystal_arrays, padded
+from gatgnn_jax.batches.forked import check_not_forked
 from gatgnn_jax.batches.gathering import gather_batch
 from gatgnn_jax.models.base import ModelState, Output
 from gatgnn_jax.models.ensemble import call_members
@@ -118,9 +119,10 @@ def explain(
     """The attention of a model, as `RunDirectory.load_best` gives it, in one crystal.
 
     Raises:
-        UserError: the model has no attention.
+        UserError: the model has no attention, or the process is a fork of one that has used JAX.
         BadCrystal: a crystal the model cannot take.
     """
+    check_not_forked()
     if not kind_of(config.model.model).attentive:
         raise UserError(
             f"a {config.model.model} model has no attention to explain: "

@@ -9,6 +9,7 @@ import pandas as pd
 
 from data_prep.errors import Skipped
 from data_prep.files import write_text
+from data_prep.settings import check_types, from_dict
 from gatgnn_jax.prediction.columns import to_csv
 
 
@@ -22,6 +23,21 @@ class Progress:
     warnings: int = 0
     """rows with a warning"""
     skipped: list[Skipped] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _State:
+    """What stands in `NAME.part.json`."""
+
+    key: str
+    bytes: int
+    done: int
+    rows: int
+    warnings: int
+    skipped: tuple[tuple[str, ...], ...]
+
+    def __post_init__(self) -> None:
+        check_types(self)
 
 
 class GrowingTable:
@@ -39,12 +55,12 @@ class GrowingTable:
     def restore(self) -> Progress:
         """What an earlier process has done, with rows cut off that came after its last batch."""
         try:
-            saved = json.loads(self.state.read_text())
-            if saved.pop("key") == self.key:
-                os.truncate(self.part, saved.pop("bytes"))
-                skipped = [Skipped(*entry) for entry in saved.pop("skipped")]
-                return Progress(skipped=skipped, **saved)
-        except (OSError, ValueError, KeyError, TypeError):
+            saved = from_dict(_State, json.loads(self.state.read_text(encoding="utf-8")))
+            if saved.key == self.key and self.part.stat().st_size >= saved.bytes:
+                os.truncate(self.part, saved.bytes)
+                skipped = [Skipped(*entry) for entry in saved.skipped]
+                return Progress(saved.done, saved.rows, saved.warnings, skipped)
+        except (OSError, ValueError, TypeError):
             pass  # there is none, or it was damaged: from the beginning
         self.part.unlink(missing_ok=True)
         self.state.unlink(missing_ok=True)
@@ -63,9 +79,9 @@ class GrowingTable:
             file.flush()
             os.fsync(file.fileno())
             size = file.tell()
-        skipped = [list(entry) for entry in progress.skipped]
-        state = asdict(progress) | {"skipped": skipped, "key": self.key, "bytes": size}
-        write_text(self.state, json.dumps(state) + "\n")
+        skipped = tuple(tuple(entry) for entry in progress.skipped)
+        state = _State(self.key, size, progress.done, progress.rows, progress.warnings, skipped)
+        write_text(self.state, json.dumps(asdict(state)) + "\n")
 
     def finish(self) -> None:
         """Give the table its name."""

@@ -5,10 +5,12 @@ import json
 from dataclasses import dataclass, field
 
 from flax import nnx
+from pymatgen.core import Element
 
 from data_prep.config import GraphConfig
 from data_prep.properties import Property
-from gatgnn_jax.config import ModelConfig, TrainConfig, from_dict
+from data_prep.settings import check_types, from_dict
+from gatgnn_jax.config import ModelConfig, TrainConfig
 from gatgnn_jax.models.base import Network
 from gatgnn_jax.models.ensemble import Ensemble
 from gatgnn_jax.models.networks import new_network
@@ -27,6 +29,9 @@ class DataInfo:
         split: ratios or the file that was given; None for the default.
         content_hash: of the dataset, so that a changed source is noticed.
         element_counts: training crystals with each element, by symbol.
+
+    Raises:
+        ValueError: a value that cannot be.
     """
 
     source: str | None = None
@@ -34,6 +39,16 @@ class DataInfo:
     split: str | None = None
     content_hash: str = ""
     element_counts: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        if self.limit is not None and self.limit < 1:
+            raise ValueError(f"limit is {self.limit}: give 1 or more, or null")
+        for symbol, count in self.element_counts.items():
+            if not Element.is_valid_symbol(symbol) or count < 0:
+                raise ValueError(
+                    f"element_counts has {symbol!r}: {count}: give elements and how many crystals"
+                )
 
 
 @dataclass(frozen=True)
@@ -47,25 +62,28 @@ class RunConfig:
     data: DataInfo
     format_version: int = FORMAT_VERSION
 
+    def __post_init__(self) -> None:
+        check_types(self)
+        if self.format_version != FORMAT_VERSION:
+            raise ValueError(
+                f"format_version is {self.format_version}: this program reads {FORMAT_VERSION}"
+            )
+        names = [p.name for p in self.properties]
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"properties are {names}: give one or several different ones")
+
     def to_json(self) -> str:
         """As indented JSON."""
         return json.dumps(dataclasses.asdict(self), indent=1) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "RunConfig":
-        """From `to_json`; ValueError if it is not that."""
-        values = json.loads(text)
-        if values.get("format_version") != FORMAT_VERSION:
-            raise ValueError(
-                f"format {values.get('format_version')}; this program reads {FORMAT_VERSION}"
-            )
-        return cls(
-            graph=GraphConfig.from_dict(values["graph"]),
-            model=from_dict(ModelConfig, values["model"]),
-            train=from_dict(TrainConfig, values["train"]),
-            properties=tuple(from_dict(Property, p) for p in values["properties"]),
-            data=from_dict(DataInfo, values["data"]),
-        )
+        """From `to_json`.
+
+        Raises:
+            ValueError: it is not that; the message names the setting, as `train.epochs`.
+        """
+        return from_dict(cls, json.loads(text))
 
     def new_model(self) -> Network:
         """The network with its initial weights, or as many as an ensemble has."""

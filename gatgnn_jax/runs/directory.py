@@ -11,40 +11,29 @@
     *.png              pictures
     report.html        all of it as one page (see report.py)
 
-Files are written under a temporary name and then renamed.
+Files are written under a temporary name and then renamed. What is read is checked. Hidden files
+are what a kill left behind, and the lock of who works there (`gatgnn_jax.runs.one_writer`).
 """
 
-import gzip
 import json
 import math
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import jax
-import orbax.checkpoint as ocp
 from flax import nnx
 
 from data_prep.errors import UserError
 from data_prep.files import write_text
-from data_prep.properties import canonical_name
+from gatgnn_jax.batches.splits import SUBSETS
 from gatgnn_jax.models.base import ModelState
+from gatgnn_jax.runs import checkpoints
 from gatgnn_jax.runs.config import RunConfig
-
-PRETRAINED = Path(__file__).parents[1] / "pretrained"
-"""The models that come with the package: run directories, without their training's own files."""
-
-SEEN = "seen.txt.gz"
-"""In a ready-made model: ids of the crystals it was trained and selected with, one a line."""
-
-
-def find_run(path: Path) -> Path | None:
-    """The run directory that a path names, or else the ready-made model of that name."""
-    named = PRETRAINED / canonical_name(str(path))
-    places = [path, named] if len(path.parts) == 1 else [path]
-    return next((place for place in places if (place / "config.json").is_file()), None)
+from gatgnn_jax.runs.one_writer import one_writer
+from gatgnn_jax.runs.ready_made import SEEN, find_run, read_seen, ready_made_names
 
 
 class RunDirectory:
@@ -60,19 +49,12 @@ class RunDirectory:
         Raises:
             UserError: it cannot be written, or holds something already.
         """
-        if path.is_file():
-            raise UserError(f"{path} is a file: choose another --run-dir")
-        if path.is_dir() and any(path.iterdir()):
+        _make(path)
+        if visible_files(path):
             hint = f"--resume {path}, or " if (path / "config.json").exists() else ""
             raise UserError(f"{path} is not empty: {hint}choose another --run-dir")
         run = cls(path)
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            run.write_text("config.json", config.to_json())
-        except OSError as error:
-            raise UserError(
-                f"cannot write to {path}: {error.strerror}; choose another --run-dir"
-            ) from None
+        run.write_text("config.json", config.to_json())
         return run
 
     @classmethod
@@ -84,19 +66,23 @@ class RunDirectory:
         """
         place = find_run(path)
         if place is None:
-            ready = ", ".join(sorted(p.parent.name for p in PRETRAINED.glob("*/config.json")))
             raise UserError(
                 f"{path} is no run: it has no config.json (train one with --run-dir), and no "
-                f"ready-made model has that name (there are: {ready})"
+                f"ready-made model has that name (there are: {', '.join(ready_made_names())})"
             )
         return cls(place)
 
     def config(self) -> RunConfig:
-        """The settings of the run."""
+        """The settings of the run.
+
+        Raises:
+            UserError: the file is damaged, or has a setting that cannot be.
+        """
+        path = self.path / "config.json"
         try:
-            return RunConfig.from_json((self.path / "config.json").read_text())
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{self.path / 'config.json'} cannot be read: {error}") from None
+            return RunConfig.from_json(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path} cannot be read: {error}") from None
 
     def seen_ids(self) -> list[str]:
         """The crystals the model was trained and selected with; of a converted one none is known.
@@ -104,13 +90,25 @@ class RunDirectory:
         Raises:
             UserError: the file that names them is damaged.
         """
-        path = self.path / SEEN
-        if path.exists():
-            return gzip.decompress(path.read_bytes()).decode().split()
+        if (self.path / SEEN).exists():
+            return read_seen(self.path / SEEN)
         if not (self.path / "split.json").exists():
             return []
-        split = self.read_json("split.json")
+        split = self.split()
         return [*split["train"], *split["val"]]
+
+    def split(self) -> dict[str, list[str]]:
+        """The ids of train, val and test.
+
+        Raises:
+            UserError: the file is missing or damaged.
+        """
+        split = self.read_json("split.json")
+        for name in SUBSETS:
+            ids = split.get(name)
+            if not (isinstance(ids, list) and all(isinstance(own, str) for own in ids)):
+                raise UserError(f"{self.path / 'split.json'} has no list of ids of {name}")
+        return split
 
     def write_text(self, name: str, text: str) -> None:
         """Write a file whole or not at all."""
@@ -127,80 +125,90 @@ class RunDirectory:
             UserError: the file is missing or damaged.
         """
         try:
-            return json.loads((self.path / name).read_text())
+            values = json.loads((self.path / name).read_text(encoding="utf-8"))
+            if not isinstance(values, dict):
+                raise ValueError("it holds no object")
         except FileNotFoundError:
             raise UserError(
                 f"{self.path} has no {name}: finish the run with --resume {self.path}"
             ) from None
-        except ValueError as error:
+        except (OSError, ValueError) as error:
             raise UserError(f"{self.path / name} cannot be read: {error}") from None
+        return values
 
     def save_training(self, state: Any, progress: Mapping[str, Any]) -> None:
-        """Save all that training needs to go on; the one before is removed afterwards.
-
-        `state` is a pytree of arrays, `progress` plain JSON values with the number of finished
-        epochs under `epoch`.
-        """
-        with self._manager() as manager:
-            manager.save(
-                progress["epoch"],
-                args=ocp.args.Composite(
-                    state=ocp.args.StandardSave(state), progress=ocp.args.JsonSave(dict(progress))
-                ),
-            )
+        """Save all that training needs to go on: see `checkpoints.save_training`."""
+        checkpoints.save_training(self.path / "checkpoints" / "latest", state, progress)
 
     def restore_training(self, like: Any) -> tuple[Any, dict[str, Any]] | None:
-        """State and progress as last saved; None if nothing was. `like` gives the structure."""
-        if not (self.path / "checkpoints" / "latest").exists():
-            return None
-        with self._manager() as manager:
-            epoch = manager.latest_step()
-            if epoch is None:
-                return None
-            restored = manager.restore(
-                epoch,
-                args=ocp.args.Composite(
-                    state=ocp.args.StandardRestore(like), progress=ocp.args.JsonRestore()
-                ),
-            )
-        return restored.state, restored.progress
-
-    def _manager(self) -> ocp.CheckpointManager:
-        return ocp.CheckpointManager(
-            (self.path / "checkpoints" / "latest").absolute(),
-            options=ocp.CheckpointManagerOptions(max_to_keep=1, enable_async_checkpointing=False),
-        )
+        """State and progress as last saved, or None: see `checkpoints.load_training`."""
+        return checkpoints.load_training(self.path / "checkpoints" / "latest", like)
 
     def save_best(self, model: ModelState) -> None:
         """Save the model that predictions are made with."""
-        target = (self.path / "checkpoints" / "best").absolute()
-        unfinished = target.with_name(".best.new")
-        with ocp.StandardCheckpointer() as checkpointer:
-            checkpointer.save(unfinished, tuple(model), force=True)
-            checkpointer.wait_until_finished()
-        shutil.rmtree(target, ignore_errors=True)
-        unfinished.rename(target)
+        checkpoints.save_model(self.path / "checkpoints" / "best", tuple(model))
 
     def load_best(self) -> tuple[RunConfig, nnx.GraphDef, ModelState]:
         """The settings, the model's structure, and the weights with the lowest score.
 
         Raises:
-            UserError: the run has none yet.
+            UserError: the run has none yet, or they or the settings are damaged.
         """
-        best = (self.path / "checkpoints" / "best").absolute()
+        best = self.path / "checkpoints" / "best"
         config = self.config()
         if not best.exists():
             raise UserError(
                 f"{self.path} has no trained model yet: finish it with --resume {self.path}"
             )
         graphdef, *states = nnx.split(nnx.eval_shape(config.new_model), nnx.Param, nnx.BatchStat)
-        sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-        like = jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tuple(states)
-        )
-        with ocp.StandardCheckpointer() as checkpointer:
-            restored = checkpointer.restore(best, like)
-        return config, graphdef, ModelState(*restored)
+        return config, graphdef, ModelState(*checkpoints.load_model(best, tuple(states)))
+
+
+@contextmanager
+def new_run(path: Path, config: RunConfig) -> Iterator[RunDirectory]:
+    """Start a run in a new or empty directory, where nobody else may write while this lasts.
+
+    Whatever ends it before training has saved anything takes the run away again, so that a second
+    try finds the place as it was.
+
+    Raises:
+        UserError: the directory cannot be written, or holds something already.
+    """
+    is_new = not path.exists()
+    _make(path)
+    try:
+        with one_writer(path):
+            run = RunDirectory.create(path, config)
+            try:
+                yield run
+            except BaseException:
+                if not checkpoints.has_training(path / "checkpoints" / "latest"):
+                    for file in visible_files(path):
+                        if file.is_dir():
+                            shutil.rmtree(file, ignore_errors=True)
+                        else:
+                            file.unlink(missing_ok=True)
+                raise
+    finally:
+        if is_new:
+            with suppress(OSError):  # only an empty directory goes
+                path.rmdir()
+
+
+def _make(path: Path) -> None:
+    if path.is_file():
+        raise UserError(f"{path} is a file: choose another --run-dir")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"cannot write to {path}: {error.strerror}; choose another --run-dir"
+        ) from None
+
+
+def visible_files(path: Path) -> list[Path]:
+    """What a directory holds, but for hidden files."""
+    return [file for file in path.iterdir() if not file.name.startswith(".")]
 
 
 def to_json(values: Mapping[str, Any]) -> str:

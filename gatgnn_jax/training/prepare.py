@@ -19,7 +19,8 @@ from data_prep.properties import DEFAULT_PROPERTY, Property, standardized
 from gatgnn_jax.batches.splits import SUBSETS
 from gatgnn_jax.config import ModelConfig, TrainConfig
 from gatgnn_jax.runs.config import DataInfo, RunConfig
-from gatgnn_jax.runs.directory import PRETRAINED, RunDirectory
+from gatgnn_jax.runs.directory import RunDirectory
+from gatgnn_jax.runs.ready_made import PRETRAINED
 from gatgnn_jax.training.data import TrainingData, chosen_properties, training_data
 from gatgnn_jax.training.transfer import same_properties, trained_run
 
