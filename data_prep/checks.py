@@ -22,7 +22,7 @@ MIN_CONTACT = 0.5
 MIN_DISTANCE = 0.6
 """… and atoms closer than this (Å), even hydrogen: the shortest bond, of H2, has 0.74 Å."""
 
-MAX_CONTACT = 1.45
+MAX_CONTACT = 1.6
 """Where even the nearest atoms are farther apart than this share of that sum, there is no crystal;
 lengths in bohr make 1.89 times the distances."""
 

@@ -6,12 +6,14 @@ from flax import nnx
 
 from data_prep.config import GraphConfig
 from data_prep.properties import Property
+from data_prep.reading.cif import structure_from_cif
 from gatgnn_jax.batches.arrays import crystal_arrays
 from gatgnn_jax.config import ModelConfig, TrainConfig
 from gatgnn_jax.models.base import ModelState
 from gatgnn_jax.pages.explain_page import color_domain
 from gatgnn_jax.prediction.explanation import explain as explain_structure
 from gatgnn_jax.runs.config import DataInfo, RunConfig
+from tests.cifs import cif
 from tests.crystals import bundled, rock_salt, shuffled, without_symmetry
 from tests.models import batch_of, dataset_of, outputs, small_model
 
@@ -102,3 +104,16 @@ def test_weights_that_hardly_differ_get_hardly_different_colours():
     assert color_domain(np.array([[0.1, 0.9]])) == (0.1, 0.9)
     low, high = color_domain(np.array([[0.5 - 1e-7, 0.5 + 1e-7]]))
     np.testing.assert_allclose([low, high], [0.4875, 0.5125])
+
+
+def test_atoms_are_called_as_in_their_file():
+    lines = ["O7 O 0 0 0.25", "Fe2 Fe 0 0 0", "O1 O 0.5 0.5 0.02", "Li1 Li 0.5 0.5 0.27"]
+    explanation, _ = explained(structure_from_cif(cif(lines, (4, 4, 8.6, 90, 90, 90))))
+    atoms, edges = explanation.atom_table(), explanation.edge_table()
+    assert atoms.label.tolist() == ["O7", "Fe2", "O1", "Li1"]
+    assert atoms.element.tolist() == ["O", "Fe", "O", "Li"]
+    assert edges.label.tolist() == atoms.label[edges.atom].tolist()
+    assert edges.neighbour_label.tolist() == atoms.label[edges.neighbour].tolist()
+    assert explained(rock_salt())[0].labels == [f"Na{k}" for k in range(1, 5)] + [
+        f"Cl{k}" for k in range(1, 5)
+    ]

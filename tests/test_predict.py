@@ -29,7 +29,7 @@ CESIUM_CHLORIDE = Structure(Lattice.cubic(4.1), ["Cs", "Cl"], [[0, 0, 0], [0.5, 
 CIF = str(CifWriter(CESIUM_CHLORIDE))
 BROKEN = {
     "empty": ("", "the file is empty"),
-    "prose": ("This is no crystal.", "unreadable CIF"),
+    "prose": ("This is no crystal.", "no CIF of a crystal"),
     "disordered": (CIF.replace("0.50000000  1\n", "0.50000000  0.5\n"), "partial occupancy"),
     "isolated": (str(CifWriter(Structure(Lattice.cubic(30), ["Cs"], [[0, 0, 0]]))), "isolated"),
     "heavy": (str(CifWriter(Structure(Lattice.cubic(4), ["Lr"], [[0, 0, 0]]))), "element Lr"),

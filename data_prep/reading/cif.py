@@ -10,7 +10,7 @@ import math
 import numpy as np
 from pymatgen.core import Lattice, Structure
 
-from data_prep.checks import check_contacts
+from data_prep.checks import check_contacts, check_structure
 from data_prep.errors import BadCrystal
 from data_prep.reading.cif_atoms import CellAtoms, cell_atoms
 from data_prep.reading.cif_blocks import (
@@ -95,7 +95,9 @@ def _settled(items: Items, sites: Sites, symmetry: Symmetry, lattice: Lattice) -
             atoms = cell_atoms(sites, group, lattice.matrix)
             confirmed = confirm_content(items, atoms.elements, lattice.volume, atoms.multiplicities)
             if several:
-                check_contacts(_structure(atoms, lattice))
+                structure = _structure(atoms, lattice)
+                check_structure(structure)
+                check_contacts(structure)
             found.append((group, atoms, confirmed))
         except BadCrystal as reason:
             reasons.append(reason)

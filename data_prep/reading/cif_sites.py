@@ -37,8 +37,6 @@ class Sites(NamedTuple):
     elements: list[Element]
     positions: np.ndarray
     """Fractional, within the cell, float64 [s, 3]."""
-    multiplicities: list[float]
-    """Atoms each line stands for in the cell, as the file says; NaN where it does not."""
 
 
 def sites_of(items: Items, *, has_formula: bool) -> Sites:
@@ -68,19 +66,15 @@ def sites_of(items: Items, *, has_formula: bool) -> Sites:
         raise BadCrystal("the atoms have neither _atom_site_type_symbol nor _atom_site_label")
     names = [label or f"line {line}" for line, label in enumerate(labels or [""] * count, 1)]
     elements = [
-        _element(symbols[line] if symbols else "", labels[line] if labels else "", name, guess)
-        for line, (name, guess) in enumerate(zip(names, [has_formula] * count, strict=True))
+        _element(symbol, label, name, guess=has_formula)
+        for symbol, label, name in zip(
+            symbols or [""] * count, labels or [""] * count, names, strict=True
+        )
     ]
     if not labels:
         names = numbered(element.symbol for element in elements)
     _check_lines(items, names)
-    return Sites(
-        names,
-        elements,
-        _positions(columns, names),
-        [number_of(value) for value in items.get("_atom_site_symmetry_multiplicity", [])]
-        or [math.nan] * count,
-    )
+    return Sites(names, elements, _positions(columns, names))
 
 
 _COLUMNS = {
@@ -96,7 +90,7 @@ _COLUMNS = {
 }
 
 
-def _element(symbol: str, label: str, name: str, guess: bool) -> Element:
+def _element(symbol: str, label: str, name: str, *, guess: bool) -> Element:
     """The element of a line by its symbol, or where it has none by its label."""
     if symbol in ELEMENTS:
         return ELEMENTS[symbol]
