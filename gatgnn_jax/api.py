@@ -177,7 +177,8 @@ def fit(
         KeyboardInterrupt: stopped before the end; the run goes on with the command's `--resume`.
     """
     # Imported where needed: prediction does without the optimizer and the pictures.
-    from gatgnn_jax.train import TrainOptions, run_training
+    from gatgnn_jax.pipeline import Execution, start
+    from gatgnn_jax.training.prepare import NewRun
 
     base = PRESETS[preset]
     model = base.sizes_for(settings.get("model", base.model.model))
@@ -190,19 +191,18 @@ def fit(
     for part, own in parts.items():
         chosen = {name: value for name, value in settings.items() if owner[name] == part}
         parts[part] = dataclasses.replace(own, **chosen)
-    options = TrainOptions(
-        data=None if data is None else Path(data),
-        property=property,
-        split=split,
-        preset=preset,
+    request = NewRun(
+        graph=parts["graph"],
+        source=None if data is None else Path(data),
         limit=limit,
-        run_dir=None if run_dir is None else Path(run_dir),
-        device=device,
-        workers=workers,
-        quiet=quiet,
-        **parts,
+        split=split,
+        seed=parts["train"].seed,
+        model=parts["model"],
+        train=parts["train"],
+        property=property,
     )
-    run, status = run_training(options)
+    place = None if run_dir is None else Path(run_dir)
+    run, status = start(request, place, Execution(device=device, workers=workers, quiet=quiet))
     if status:
         raise KeyboardInterrupt
     return Predictor(*run.load_best())

@@ -2,29 +2,21 @@
 
 import dataclasses
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
 import tyro
-from rich.console import Console
 
-from data_prep.build import skipped_table
 from data_prep.config import GraphConfig
 from data_prep.errors import UserError
-from data_prep.progress import plain_console
 from gatgnn_jax.batches.feeds import Streaming
-from gatgnn_jax.cli import Device, run_command, use_device
+from gatgnn_jax.cli import Device, run_command
 from gatgnn_jax.config import PRESETS, ModelConfig, PresetName, TrainConfig
-from gatgnn_jax.runs.directory import RunDirectory, new_run, next_run_directory
-from gatgnn_jax.runs.one_writer import one_writer
-from gatgnn_jax.training.loggers import LoggerName, check_loggers, logging_to
-from gatgnn_jax.training.loop import Interrupted, Trainer
-from gatgnn_jax.training.prepare import NewRun, Prepared, ResumedRun, prepare
-from gatgnn_jax.training.results import write_missing_pages, write_pages, write_results
-from gatgnn_jax.training.terminal import TrainingReporter, closing_lines, headline_metric
+from gatgnn_jax.pipeline import Execution, go_on, start
+from gatgnn_jax.training.loggers import LoggerName
+from gatgnn_jax.training.prepare import NewRun
 
 
 @dataclass(frozen=True)
@@ -92,7 +84,12 @@ def _last_value(arguments: list[str], option: str) -> str | None:
 
 def main(arguments: list[str]) -> int:
     """The command; returns the exit status."""
-    return run_training(parse(arguments))[1]
+    options = parse(arguments)
+    how = Execution(options.device, options.stream, options.log, options.workers, options.quiet)
+    if options.resume is None:
+        return start(asked_for(options), options.run_dir, how)[1]
+    _refuse_other_settings(options)
+    return go_on(options.resume, how)[1]
 
 
 def asked_for(options: TrainOptions) -> NewRun:
@@ -107,92 +104,6 @@ def asked_for(options: TrainOptions) -> NewRun:
         train=options.train,
         property=options.property,
     )
-
-
-def run_training(options: TrainOptions) -> tuple[RunDirectory, int]:
-    """Train as the options say, from the data to the results; the run and the exit status."""
-    check_loggers(options.log)
-    use_device(options.device)
-    console = plain_console(quiet=options.quiet)
-    if options.resume is not None:
-        return go_on(options, options.resume, console)
-    prepared = prepare(asked_for(options), workers=options.workers, quiet=options.quiet)
-    trainer = make_trainer(prepared, options.stream)
-    if prepared.config.train.init_from is not None:
-        trainer.start_from(Path(prepared.config.train.init_from))
-    path = options.run_dir or next_run_directory(Path("runs"), prepared.properties[0].name)
-    with new_run(path, prepared.config) as run:
-        return run, train(run, prepared, trainer, console, options.log)
-
-
-def go_on(options: TrainOptions, path: Path, console: Console) -> tuple[RunDirectory, int]:
-    """Go on with an interrupted run; of a finished one, write the pages that are missing."""
-    _refuse_other_settings(options)
-    run = RunDirectory.open(path)
-    config = run.config()
-    if (run.path / "checkpoints" / "best").exists() and not (run.path / "split.json").exists():
-        raise UserError(f"{run.path} was not trained here, so there is nothing to go on with")
-    with one_writer(run.path):
-        if (run.path / "summary.json").exists():
-            console.print(f"{run.path} is finished already; see {run.path / 'summary.json'}")
-            write_missing_pages(run, console)
-            return run, 0
-        request = ResumedRun.of(config)
-        prepared = prepare(request, workers=options.workers, quiet=options.quiet)
-        trainer = make_trainer(prepared, options.stream)
-        if not trainer.restore(run) and config.train.init_from is not None:
-            trainer.start_from(Path(config.train.init_from))
-        return run, train(run, prepared, trainer, console, options.log)
-
-
-def make_trainer(prepared: Prepared, streaming: Streaming) -> Trainer:
-    """A trainer at its beginning.
-
-    Raises:
-        UserError: a part to freeze that the network does not have.
-    """
-    return Trainer(
-        prepared.config, prepared.dataset, prepared.target, prepared.subsets, streaming=streaming
-    )
-
-
-def train(
-    run: RunDirectory,
-    prepared: Prepared,
-    trainer: Trainer,
-    console: Console,
-    loggers: Sequence[LoggerName] = (),
-) -> int:
-    """Train to the end and write all results; the exit status."""
-    config = prepared.config
-    run.write_text("skipped.csv", skipped_table(prepared.skipped))
-    run.write_json("split.json", prepared.split_ids())
-    sizes = ", ".join(f"{len(rows):,} {name}" for name, rows in prepared.subsets.items())
-    names = ", ".join(p.name for p in config.properties)
-    console.print(f"{names}: {sizes} crystals; results in {run.path}", highlight=False)
-    for note in prepared.notes:
-        console.print(note, highlight=False, soft_wrap=True)
-    if prepared.skipped:
-        report = run.path / "skipped.csv"
-        left_out = f"{len(prepared.skipped):,} crystals left out: see {report}"
-        console.print(left_out, highlight=False, soft_wrap=True)
-    headline = headline_metric(config.properties)
-    reporter = TrainingReporter(console, config.train.epochs, trainer.progress.epoch, headline)
-    try:
-        with reporter, logging_to(loggers, run, reporter) as all_of_them:
-            trainer.fit(run, all_of_them)
-    except Interrupted as stopped:
-        console.print(
-            f"stopped after epoch {trainer.progress.epoch}; go on with\n"
-            f"  python -m gatgnn_jax.train --resume {run.path}",
-            highlight=False,
-            soft_wrap=True,
-        )
-        return 128 + stopped.number
-    summary = write_results(run, trainer, prepared.dataset.ids, len(prepared.skipped))
-    write_pages(run, prepared.dataset, console)
-    console.print(closing_lines(summary, config.properties, run.path), highlight=False)
-    return 0
 
 
 def _refuse_other_settings(options: TrainOptions) -> None:

@@ -14,7 +14,7 @@ from pymatgen.io.cif import CifWriter
 import gatgnn_jax
 from data_prep.errors import BadCrystal, UserError
 from data_prep.properties import Property
-from gatgnn_jax import Predictions, Predictor, fit, train
+from gatgnn_jax import Predictions, Predictor, fit, pipeline, train
 from gatgnn_jax.training.prepare import prepare
 from tests.commands import bundled_rows
 from tests.crystals import rock_salt
@@ -168,6 +168,6 @@ def test_fit_trains_as_the_command_does(tmp_path, monkeypatch):
     np.testing.assert_allclose(
         predictor.predict(row["structure"]).transformed, table[[row["id"]]].to_numpy()[None], 1e-4
     )
-    monkeypatch.setattr(train, "run_training", lambda options: (None, 130))
+    monkeypatch.setattr(pipeline, "start", lambda *arguments: (None, 130))
     with pytest.raises(KeyboardInterrupt):
         fit()

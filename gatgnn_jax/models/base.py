@@ -11,7 +11,7 @@ from flax import nnx
 
 from gatgnn_jax.models.ops import glorot_uniform
 
-_NO_OPTIONS = ("neurons", "heads", "rngs")
+_NO_OPTIONS = ("self", "neurons", "heads", "rngs")
 """What every layer and every global attention is given."""
 
 
@@ -79,7 +79,9 @@ def constructor_options(part: type[Any], given: Sequence[str]) -> dict[str, Any]
     Raises:
         ValueError: the constructor has no such parameter, or a text is no option.
     """
-    own = [name for name in inspect.signature(part).parameters if name not in _NO_OPTIONS]
+    # Of __init__: NNX modules have a metaclass whose own signature says nothing.
+    parameters = inspect.signature(part.__init__).parameters
+    own = [name for name in parameters if name not in _NO_OPTIONS]
     options = {}
     for text in given:
         name, equals, value = text.partition("=")

@@ -1,4 +1,4 @@
-"""`report.html` of a finished run: read its files, gather numbers and structures, write."""
+"""Pictures and `report.html` of a finished run: from its files, numbers and structures."""
 
 import warnings
 from collections.abc import Mapping
@@ -8,19 +8,24 @@ import numpy as np
 import pandas as pd
 from pymatgen.core import Structure
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer, SymmetryUndeterminedError
+from rich.console import Console
 
 from data_prep.build import read_skipped
+from data_prep.cache import open_dataset
 from data_prep.dataset import GraphDataset
 from data_prep.errors import UserError
 from data_prep.lookup import find_structures
+from gatgnn_jax.pages.plots import draw_training
 from gatgnn_jax.pages.report_numbers import Finished, compositions, report_numbers
 from gatgnn_jax.pages.report_page import report_page
 from gatgnn_jax.runs.directory import RunDirectory
 
+PAGES = ("learning_curve.png", "parity.png", "report.html")
+"""What is made of the other files at the end of a training."""
+
 MAX_SYMMETRIES = 400
 """Of more test crystals, evenly chosen ones tell the error by crystal system: each takes a few
 milliseconds, and the report is to take a second or two."""
-
 
 MAX_ATOMS = 60
 """The symmetry of a larger cell is not looked for: it takes too long."""
@@ -83,3 +88,24 @@ def crystal_systems(structures: Mapping[int, Structure]) -> dict[int, str]:
         except (SymmetryUndeterminedError, ValueError):
             continue
     return systems
+
+
+def write_pages(run: RunDirectory, dataset: GraphDataset, console: Console) -> None:
+    """Draw the pictures of a finished training and write its report, from its files."""
+    source = run.config().data.source
+    draw_training(run.path, read_finished(run))
+    try:
+        write_report(run, dataset, None if source is None else Path(source))
+    except Exception as error:  # the training is finished: whatever this is, it must not spoil it
+        advice = f"python -m gatgnn_jax.report {run.path}"
+        console.print(f"no report.html ({type(error).__name__}: {error}): {advice} tries again")
+
+
+def write_missing_pages(run: RunDirectory, console: Console) -> None:
+    """Do what a kill after the training has left undone."""
+    if all((run.path / name).exists() for name in PAGES):
+        return
+    config = run.config()
+    source = None if config.data.source is None else Path(config.data.source)
+    dataset, _ = open_dataset(source, config.graph, quiet=console.quiet, limit=config.data.limit)
+    write_pages(run, dataset, console)

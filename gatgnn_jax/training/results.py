@@ -1,28 +1,19 @@
-"""What a finished training leaves in its run directory: predictions, summary and pages."""
+"""What a finished training leaves in its run directory: predictions and a summary."""
 
 import platform
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from flax import nnx
-from rich.console import Console
 
-from data_prep.cache import open_dataset
-from data_prep.dataset import GraphDataset
 from gatgnn_jax import __version__
 from gatgnn_jax.batches.splits import SUBSETS
 from gatgnn_jax.models.base import parameter_count
-from gatgnn_jax.pages.plots import draw_training
-from gatgnn_jax.pages.report import read_finished, write_report
 from gatgnn_jax.prediction.columns import digits_of, to_csv
 from gatgnn_jax.prediction.subsets import predict_subsets
 from gatgnn_jax.runs.directory import RunDirectory
 from gatgnn_jax.training.loop import Trainer
-
-PAGES = ("learning_curve.png", "parity.png", "report.html")
-"""What is made of the other files at the end of a training."""
 
 
 def write_results(
@@ -66,24 +57,3 @@ def write_results(
     }
     run.write_json("summary.json", summary)
     return summary
-
-
-def write_pages(run: RunDirectory, dataset: GraphDataset, console: Console) -> None:
-    """Draw the pictures of a finished training and write its report, from its files."""
-    source = run.config().data.source
-    draw_training(run.path, read_finished(run))
-    try:
-        write_report(run, dataset, None if source is None else Path(source))
-    except Exception as error:  # the training is finished: whatever this is, it must not spoil it
-        advice = f"python -m gatgnn_jax.report {run.path}"
-        console.print(f"no report.html ({type(error).__name__}: {error}): {advice} tries again")
-
-
-def write_missing_pages(run: RunDirectory, console: Console) -> None:
-    """Do what a kill after the training has left undone."""
-    if all((run.path / name).exists() for name in PAGES):
-        return
-    config = run.config()
-    source = None if config.data.source is None else Path(config.data.source)
-    dataset, _ = open_dataset(source, config.graph, quiet=console.quiet, limit=config.data.limit)
-    write_pages(run, dataset, console)

@@ -1,0 +1,131 @@
+"""A training from what is asked for to the report, as `train` and `fit` run it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from data_prep.build import skipped_table
+from data_prep.errors import UserError
+from data_prep.progress import plain_console
+from gatgnn_jax.batches.feeds import Streaming
+from gatgnn_jax.cli import Device, use_device
+from gatgnn_jax.pages.report import write_missing_pages, write_pages
+from gatgnn_jax.runs.directory import RunDirectory, new_run, next_run_directory
+from gatgnn_jax.runs.one_writer import one_writer
+from gatgnn_jax.training.loggers import LoggerName, check_loggers, logging_to
+from gatgnn_jax.training.loop import Interrupted, Trainer
+from gatgnn_jax.training.prepare import NewRun, Prepared, ResumedRun, prepare
+from gatgnn_jax.training.results import write_results
+from gatgnn_jax.training.terminal import TrainingReporter, closing_lines, headline_metric
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a training is run: what changes none of its results.
+
+    Attributes:
+        device: what to run on.
+        stream: whether crystals are read from disk as they are needed.
+        log: where else the metrics go.
+        workers: processes that prepare the data; all cores by default.
+        quiet: no progress, errors only.
+    """
+
+    device: Device = "auto"
+    stream: Streaming = "auto"
+    log: tuple[LoggerName, ...] = ()
+    workers: int | None = None
+    quiet: bool = False
+
+    def begin(self) -> Console:
+        """Choose the device and say where to print to.
+
+        Raises:
+            UserError: there is no such device, or a logger is not installed.
+        """
+        check_loggers(self.log)
+        use_device(self.device)
+        return plain_console(quiet=self.quiet)
+
+
+def start(request: NewRun, run_dir: Path | None, how: Execution) -> tuple[RunDirectory, int]:
+    """Train a new run, in `runs/PROPERTY-001`, … unless a place is given; run and exit status.
+
+    Raises:
+        UserError: data, settings or a place that cannot be used.
+    """
+    console = how.begin()
+    prepared = prepare(request, workers=how.workers, quiet=how.quiet)
+    trainer = _trainer(prepared, how.stream)
+    if request.train.init_from is not None:
+        trainer.start_from(Path(prepared.config.train.init_from or ""))
+    path = run_dir or next_run_directory(Path("runs"), prepared.properties[0].name)
+    with new_run(path, prepared.config) as run:
+        return run, _train(run, prepared, trainer, console, how.log)
+
+
+def go_on(path: Path, how: Execution) -> tuple[RunDirectory, int]:
+    """Go on with an interrupted run; of a finished one, write the pages that are missing.
+
+    Raises:
+        UserError: there is no such run, or its data have changed.
+    """
+    console = how.begin()
+    run = RunDirectory.open(path)
+    config = run.config()
+    if (run.path / "checkpoints" / "best").exists() and not (run.path / "split.json").exists():
+        raise UserError(f"{run.path} was not trained here, so there is nothing to go on with")
+    with one_writer(run.path):
+        if (run.path / "summary.json").exists():
+            console.print(f"{run.path} is finished already; see {run.path / 'summary.json'}")
+            write_missing_pages(run, console)
+            return run, 0
+        prepared = prepare(ResumedRun.of(config), workers=how.workers, quiet=how.quiet)
+        trainer = _trainer(prepared, how.stream)
+        if not trainer.restore(run) and config.train.init_from is not None:
+            trainer.start_from(Path(config.train.init_from))
+        return run, _train(run, prepared, trainer, console, how.log)
+
+
+def _trainer(prepared: Prepared, streaming: Streaming) -> Trainer:
+    return Trainer(
+        prepared.config, prepared.dataset, prepared.target, prepared.subsets, streaming=streaming
+    )
+
+
+def _train(
+    run: RunDirectory,
+    prepared: Prepared,
+    trainer: Trainer,
+    console: Console,
+    loggers: Sequence[LoggerName],
+) -> int:
+    """Train to the end and write all results; the exit status."""
+    config = prepared.config
+    run.write_text("skipped.csv", skipped_table(prepared.skipped))
+    run.write_json("split.json", prepared.split_ids())
+    sizes = ", ".join(f"{len(rows):,} {name}" for name, rows in prepared.subsets.items())
+    names = ", ".join(p.name for p in config.properties)
+    console.print(f"{names}: {sizes} crystals; results in {run.path}")
+    for note in prepared.notes:
+        console.print(note)
+    if prepared.skipped:
+        report = run.path / "skipped.csv"
+        console.print(f"{len(prepared.skipped):,} crystals left out: see {report}")
+    headline = headline_metric(config.properties)
+    reporter = TrainingReporter(console, config.train.epochs, trainer.progress.epoch, headline)
+    try:
+        with reporter, logging_to(loggers, run, reporter) as all_of_them:
+            trainer.fit(run, all_of_them)
+    except Interrupted as stopped:
+        console.print(
+            f"stopped after epoch {trainer.progress.epoch}; go on with\n"
+            f"  python -m gatgnn_jax.train --resume {run.path}"
+        )
+        return 128 + stopped.number
+    summary = write_results(run, trainer, prepared.dataset.ids, len(prepared.skipped))
+    write_pages(run, prepared.dataset, console)
+    console.print(closing_lines(summary, config.properties, run.path))
+    return 0
