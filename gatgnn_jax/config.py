@@ -1,6 +1,6 @@
 """What a run is made of: frozen, validated dataclasses, saved as JSON with every run."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from data_prep.config import GRAPH_PRESETS, GraphConfig
@@ -79,6 +79,12 @@ class ModelConfig:
             _check_at_least(self, name, 1)
         for name in ("hidden_layers", "hidden_neurons"):
             _check_at_least(self, name, 0)
+
+
+def graph_for(model: ModelConfig, graph: GraphConfig) -> GraphConfig:
+    """The graph settings with all that a model needs: clusters where it attends to them."""
+    needed = model.global_attention.startswith("cluster-")
+    return replace(graph, clusters=graph.clusters or needed)
 
 
 PUBLISHED_SIZES: dict[str, ModelConfig] = {

@@ -17,7 +17,7 @@ from data_prep.errors import UserError
 from data_prep.progress import plain_console
 from gatgnn_jax.batches.feeds import Streaming
 from gatgnn_jax.cli import Device, run_command, use_device
-from gatgnn_jax.config import PRESETS, ModelConfig, PresetName, TrainConfig
+from gatgnn_jax.config import PRESETS, ModelConfig, PresetName, TrainConfig, graph_for
 from gatgnn_jax.runs.directory import RunDirectory, new_run, next_run_directory
 from gatgnn_jax.runs.one_writer import one_writer
 from gatgnn_jax.training.loggers import LoggerName, check_loggers, logging_to
@@ -98,7 +98,7 @@ def main(arguments: list[str]) -> int:
 def asked_for(options: TrainOptions) -> NewRun:
     """The training that the options describe."""
     return NewRun(
-        graph=options.graph,
+        graph=graph_for(options.model, options.graph),
         source=options.data,
         limit=options.limit,
         split=options.split,

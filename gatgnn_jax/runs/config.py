@@ -10,7 +10,7 @@ from pymatgen.core import Element
 from data_prep.config import GraphConfig
 from data_prep.properties import Property
 from data_prep.settings import check_types, from_dict
-from gatgnn_jax.config import ModelConfig, TrainConfig
+from gatgnn_jax.config import ModelConfig, TrainConfig, graph_for
 from gatgnn_jax.models.base import Network
 from gatgnn_jax.models.ensemble import Ensemble
 from gatgnn_jax.models.networks import new_network
@@ -53,7 +53,7 @@ class DataInfo:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """All settings of a run; `config.json`."""
+    """All settings of a run; `config.json`. The graphs are given what the model needs of them."""
 
     graph: GraphConfig
     model: ModelConfig
@@ -71,6 +71,7 @@ class RunConfig:
         names = [p.name for p in self.properties]
         if not names or len(set(names)) < len(names):
             raise ValueError(f"properties are {names}: give one or several different ones")
+        object.__setattr__(self, "graph", graph_for(self.model, self.graph))
 
     def to_json(self) -> str:
         """As indented JSON."""

@@ -13,7 +13,7 @@ from pymatgen.core import Element
 
 from data_prep.cache import open_dataset
 from data_prep.config import GraphConfig
-from data_prep.dataset import GraphDataset
+from data_prep.dataset import GraphDataset, has_changed
 from data_prep.errors import Skipped, UserError
 from data_prep.properties import DEFAULT_PROPERTY, Property, standardized
 from gatgnn_jax.batches.splits import SUBSETS
@@ -113,7 +113,7 @@ class ResumedRun(Request):
         Raises:
             UserError: its data are not what they were.
         """
-        if dataset.content_hash != self.run.data.content_hash:
+        if has_changed(dataset, self.run.data.content_hash):
             raise UserError(
                 f"{self.source or 'the bundled data'} has changed since the run was started"
             )
