@@ -122,7 +122,7 @@ class _GrowingArray:
         """Add rows; those that are narrower are filled up with zeros."""
         end = self.length + len(rows)
         if end > len(self.rows):
-            self._resize(end + end // 8)
+            self._resize(end + end // 32)
         place = self.rows[self.length : end]
         if rows.ndim == 2:
             place = place[:, : rows.shape[1]]
