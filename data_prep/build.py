@@ -14,13 +14,15 @@ import tyro
 
 from data_prep.columns import number_columns
 from data_prep.config import GRAPH_PRESETS, GraphConfig
-from data_prep.dataset import GraphDataset, check_free, pack, save_dataset
+from data_prep.dataset import GraphDataset
 from data_prep.errors import BadCrystal, Skipped, UserError, exit_status
-from data_prep.featurize import Featurized, featurize
-from data_prep.graph import CrystalGraph
+from data_prep.featurize import featurize
+from data_prep.packing import GrowingDataset
 from data_prep.progress import plain_console, track
 from data_prep.properties import resolve_property, select_targets
+from data_prep.reading.formats import Record
 from data_prep.reading.sources import open_source
+from data_prep.storage import check_free, save_dataset
 
 
 def build_dataset(
@@ -48,22 +50,39 @@ def build_dataset(
     crystals = open_source(source)
     total = crystals.count if limit is None else min(limit, crystals.count)
     stream = featurize(itertools.islice(crystals.items(), total), config, workers)
-    results = list(track(stream, total, "Building graphs", quiet=not progress))
-    return _assemble(results, config, source)
+    records: list[Record] = []
+    faults: list[str | None] = []
+    graphs = GrowingDataset(config)
+    for record, graph in track(stream, total, "Building graphs", quiet=not progress):
+        records.append(record)
+        faults.append(graph.reason if isinstance(graph, BadCrystal) else None)
+        if not isinstance(graph, BadCrystal):
+            graphs.append(graph)
+    return _assemble(records, faults, graphs, source)
 
 
 def _assemble(
-    results: Sequence[Featurized], config: GraphConfig, source: Path
+    records: Sequence[Record],
+    faults: Sequence[str | None],
+    graphs: GrowingDataset,
+    source: Path,
 ) -> tuple[GraphDataset, list[Skipped]]:
-    targets = number_columns([record.targets for record, _ in results])
+    """The dataset of all crystals that can be used.
+
+    Args:
+        records: all crystals of the source.
+        faults: why a crystal has no graph, or None.
+        graphs: the graphs of those that have one.
+        source: where they come from, for the message.
+    """
+    targets = number_columns([record.targets for record in records])
     skipped = []
     kept: dict[str, int] = {}  # row by id
-    graphs: list[CrystalGraph] = []
-    for row, (record, graph) in enumerate(results):
+    for row, (record, fault) in enumerate(zip(records, faults, strict=True)):
         if not record.id:
             skipped.append(Skipped(record.id, f"no id (crystal {row + 1} of the source)"))
-        elif isinstance(graph, BadCrystal):
-            skipped.append(Skipped(record.id, graph.reason))
+        elif fault is not None:
+            skipped.append(Skipped(record.id, fault))
         elif row in targets.reasons:
             skipped.append(Skipped(record.id, targets.reasons[row]))
         elif record.id in kept:
@@ -71,21 +90,19 @@ def _assemble(
             skipped.append(Skipped(record.id, "duplicate id: the first crystal of that id is kept"))
         else:
             kept[record.id] = row
-            graphs.append(graph)
     if not kept:
         example = f"; {skipped[0].id}: {skipped[0].reason}" if skipped else ""
-        raise UserError(f"{source}: none of {len(results)} crystals can be used{example}")
+        raise UserError(f"{source}: none of {len(records)} crystals can be used{example}")
     rows = [*kept.values()]
-    records = [results[row].record for row in rows]
     splits: dict[str, list[str]] = {}
-    for record in records:
+    for record in (records[row] for row in rows):
         if record.split is not None:
             splits.setdefault(record.split, []).append(record.id)
-    dataset = pack(
-        graphs,
+    has_graph = np.array([fault is None for fault in faults])
+    dataset = graphs.finish(
+        np.isin(np.flatnonzero(has_graph), rows),
         [*kept],
         {name: values[rows] for name, values in targets.values.items()},
-        config,
         splits or None,
         {
             name: {new: own[old] for new, old in enumerate(rows) if old in own}
@@ -143,6 +160,8 @@ class BuildOptions:
     """Fill up atoms with few neighbours as the published program does."""
     reduce: bool = True
     """Keep one node for each class of atoms the network cannot tell apart."""
+    clusters: bool = False
+    """Group the atoms by position too, for the global attentions cluster-…"""
     property: str | None = None
     """Leave out crystals without a usable value of these properties (names, comma-separated)."""
     strict: bool = False
@@ -164,6 +183,7 @@ class BuildOptions:
                 preset.gaussian_step if self.gaussian_step is None else self.gaussian_step,
                 fake_edges=self.fake_edges,
                 reduce=self.reduce,
+                clusters=self.clusters,
             )
         except ValueError as error:
             raise UserError(str(error)) from None

@@ -4,15 +4,22 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
+
+from filelock import BaseFileLock, FileLock, Timeout
+from rich.console import Console
 
 from data_prep.build import build_dataset, read_skipped, save_built
 from data_prep.config import GraphConfig
-from data_prep.dataset import FORMAT_VERSION, GraphDataset, load_dataset
+from data_prep.dataset import FORMAT_VERSION, GraphDataset
 from data_prep.errors import Skipped, UserError
+from data_prep.files import kept_folder, remove_unfinished
 from data_prep.progress import plain_console
 from data_prep.reading.folders import is_folder, visible_files
+from data_prep.storage import load_dataset
 
 BUNDLED = Path(__file__).parent / "bundled" / "elastic_2015.jsonl.gz"
 """1,181 crystals with bulk modulus, shear modulus and Poisson ratio; see its README."""
@@ -51,21 +58,64 @@ def open_dataset(
         if limit is not None and limit < len(dataset):
             dataset = dataset.take(range(limit))
         return dataset, read_skipped(path)
-    cached = _cache_directory(cache_dir) / "datasets" / _key(path, config, limit)
+    folder = Path(cache_dir) if cache_dir is not None else kept_folder()
+    build = partial(build_dataset, path, config, workers=workers, progress=not quiet, limit=limit)
+    console = plain_console(stderr=True, quiet=quiet)
+    if folder is None:
+        console.print("not cached: no home directory; set GATGNN_CACHE to a folder", style="yellow")
+        return build()
+    entry = folder / "datasets" / _key(path, config, limit)
+    return _opened(entry) or _built(entry, build, console)
+
+
+Built: TypeAlias = tuple[GraphDataset, list[Skipped]]
+
+
+def _opened(entry: Path) -> Built | None:
+    """What is in the cache; None if it is not there yet, or damaged."""
     try:
-        return load_dataset(cached), read_skipped(cached)
-    except UserError:  # not there yet, or damaged
-        shutil.rmtree(cached, ignore_errors=True)
-    dataset, skipped = build_dataset(path, config, workers=workers, progress=not quiet, limit=limit)
+        return load_dataset(entry), read_skipped(entry)
+    except UserError:
+        return None
+
+
+def _built(entry: Path, build: Callable[[], Built], console: Console) -> Built:
+    """Build an entry of the cache, or wait for the process that does so already.
+
+    Where nothing can be written the work goes on from memory.
+    """
     try:
-        save_built(dataset, skipped, cached)
-        return load_dataset(cached), skipped
-    except UserError as error:
-        # Another process may have been faster, or nothing can be written: go on from memory.
-        if not cached.exists():
-            console = plain_console(stderr=True, quiet=quiet)
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        lock = _locked(entry, console)
+    except (OSError, NotImplementedError) as error:  # some file systems have no locks
+        reason = getattr(error, "strerror", None) or error
+        console.print(f"not cached: cannot write to {entry.parent}: {reason}", style="yellow")
+        return build()
+    try:
+        if opened := _opened(entry):
+            return opened  # another process has built it meanwhile
+        # Only here may anything be removed: nobody else is writing it.
+        shutil.rmtree(entry, ignore_errors=True)
+        remove_unfinished(entry)
+        dataset, skipped = build()
+        try:
+            save_built(dataset, skipped, entry)
+        except UserError as error:
             console.print(f"not cached: {error}", style="yellow")
-        return dataset, skipped
+        return _opened(entry) or (dataset, skipped)
+    finally:
+        lock.release()
+
+
+def _locked(entry: Path, console: Console) -> BaseFileLock:
+    """The lock on an entry of the cache; that of a process that was killed is free again."""
+    lock = FileLock(entry.with_name(f"{entry.name}.lock"))
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        console.print("another process is building the graphs of these crystals: waiting for it")
+        lock.acquire()
+    return lock
 
 
 def check_settings(path: Path, built_with: GraphConfig, wanted: GraphConfig) -> None:
@@ -75,6 +125,8 @@ def check_settings(path: Path, built_with: GraphConfig, wanted: GraphConfig) -> 
         UserError: settings differ; the message says which.
     """
     have, want = built_with.to_dict(), wanted.to_dict()
+    if not wanted.clusters:
+        want["clusters"] = have["clusters"]  # who has no use for clusters is not hindered by them
     differing = [name for name in want if have[name] != want[name]]
     if differing:
         listed = ", ".join(f"{name} {have[name]} instead of {want[name]}" for name in differing)
@@ -82,13 +134,6 @@ def check_settings(path: Path, built_with: GraphConfig, wanted: GraphConfig) -> 
             f"the dataset {path} was built with {listed}: "
             "give the source it was built from, or build it again with these settings"
         )
-
-
-def _cache_directory(chosen: Path | None) -> Path:
-    if chosen is not None:
-        return Path(chosen)
-    from_environment = os.environ.get("GATGNN_CACHE")
-    return Path(from_environment) if from_environment else Path.home() / ".cache" / "gatgnn_jax"
 
 
 def _key(path: Path, config: GraphConfig, limit: int | None) -> str:

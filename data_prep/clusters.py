@@ -11,9 +11,19 @@ import zlib
 
 import numpy as np
 from scipy.linalg import LinAlgError, eigh
+from scipy.sparse import diags_array
+from scipy.sparse.linalg import ArpackError, eigsh
+from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
 N_CLUSTER = 3
+
+LARGE = 1000
+"""Cells of more atoms are clustered by sparse matrices, in time that grows with the number of atoms
+rather than with its cube."""
+
+REACH = 6.0
+"""Å; in large cells affinities beyond count as none: exp(-6²) is the last digit of a 1."""
 
 
 def cluster_atoms(atomic_number: np.ndarray, positions: np.ndarray) -> np.ndarray:
@@ -37,8 +47,12 @@ def cluster_atoms(atomic_number: np.ndarray, positions: np.ndarray) -> np.ndarra
 
 def _partition(positions: np.ndarray, seed: int) -> np.ndarray:
     try:
-        return _discretize(_spectral_embedding(positions), np.random.default_rng(seed))
-    except (LinAlgError, ValueError):
+        if len(positions) > LARGE:
+            embedding = _sparse_embedding(positions, seed)
+        else:
+            embedding = _spectral_embedding(positions)
+        return _discretize(embedding, np.random.default_rng(seed))
+    except (LinAlgError, ValueError, ArpackError):
         return _k_means(positions, seed)
 
 
@@ -59,6 +73,27 @@ def _spectral_embedding(positions: np.ndarray) -> np.ndarray:
     np.fill_diagonal(laplacian, 1)
     _, vectors = eigh(laplacian, subset_by_index=(0, N_CLUSTER - 1))
     return vectors / scale[:, None]
+
+
+def _sparse_embedding(positions: np.ndarray, seed: int) -> np.ndarray:
+    """As ``_spectral_embedding``, but for the affinities beyond ``REACH``.
+
+    The first eigenvectors of the Laplacian are the last of the normalized affinity, which Lanczos
+    iteration finds from a start that the seed fixes.
+
+    Raises:
+        ArpackError: the iteration does not converge.
+    """
+    tree = cKDTree(positions)
+    affinity = tree.sparse_distance_matrix(tree, REACH, output_type="coo_matrix").tocsr()
+    affinity.data = np.exp(-(affinity.data**2))
+    affinity.setdiag(0)
+    degree = affinity.sum(axis=1).A1
+    scale = np.sqrt(np.where(degree == 0, 1, degree))
+    normalized = diags_array(1 / scale) @ affinity @ diags_array(1 / scale)
+    start = np.random.default_rng(seed).random(len(positions))
+    _, vectors = eigsh(normalized, N_CLUSTER, which="LA", v0=start)
+    return vectors[:, ::-1] / scale[:, None]
 
 
 def _discretize(vectors: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -31,6 +31,9 @@ class GraphConfig:
     atom 0 of the crystal at distance radius + 1. Off: the missing slots are masked."""
     reduce: bool = True
     """Keep one node for each class of atoms that the network cannot tell apart."""
+    clusters: bool = False
+    """Group the atoms of a crystal by position, as the global attentions cluster-fixed,
+    cluster-random and cluster-learnable need it; trainings of these switch it on themselves."""
 
     def __post_init__(self) -> None:
         check_types(self)

@@ -1,27 +1,18 @@
-"""Crystal graphs packed into flat arrays, in memory and on disk.
-
-A dataset directory holds ``dataset.json`` (format version, graph settings, sizes, columns,
-content hash) and one ``.npy`` file for each array, which are memory-mapped on loading: 5 bytes
-an atom, 9 an edge. The same crystals and settings always give the same bytes.
-"""
+"""Crystal graphs packed into flat arrays: 5 bytes an atom, 9 an edge."""
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
 from data_prep.config import GraphConfig
-from data_prep.errors import UserError
 from data_prep.graph import CrystalGraph
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Raised whenever the files change, or the same crystals give other arrays: cached datasets of
 another version are built again."""
 
@@ -48,7 +39,7 @@ class GraphDataset:
     node_atomic_number: np.ndarray
     """uint8 [N]"""
     node_multiplicity: np.ndarray
-    """uint16 [N]"""
+    """uint32 [N]"""
     edge_sender: np.ndarray
     """int32 [N, K]"""
     edge_distance: np.ndarray
@@ -61,8 +52,6 @@ class GraphDataset:
     """uint8 [A]"""
     splits: dict[str, list[str]] | None
     """Ids by the name of the subset, where the source gives one."""
-    content_hash: str
-    """Hash of settings, values and arrays: equal hashes, equal datasets."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -81,6 +70,15 @@ class GraphDataset:
     def elements(self) -> set[int]:
         """Atomic numbers that occur."""
         return set(np.unique(self.node_atomic_number).tolist())
+
+    @cached_property
+    def content_hash(self) -> str:
+        """The format, and a hash of settings, values and arrays: equal hashes, equal datasets."""
+        arrays = [*(getattr(self, name) for name in ARRAYS), *self.columns.values()]
+        with ThreadPoolExecutor() as pool:  # hashing lets other threads run: a gigabyte in a second
+            digests = list(pool.map(_digest, arrays))
+        content = [self.config.to_dict(), list(self.columns), self.faults, self.splits, digests]
+        return f"{FORMAT_VERSION}:{hashlib.sha256(json.dumps(content).encode()).hexdigest()}"
 
     def crystal(self, index: int) -> CrystalGraph:
         """The graph of one crystal, as views of the arrays."""
@@ -109,180 +107,45 @@ class GraphDataset:
                 name: [identifier for identifier in members if identifier in kept]
                 for name, members in self.splits.items()
             }
-        return _with_hash(
-            GraphDataset(
-                config=self.config,
-                ids=ids,
-                columns={name: values[rows] for name, values in self.columns.items()},
-                faults={
-                    name: {new: own[old] for new, old in enumerate(rows.tolist()) if old in own}
-                    for name, own in self.faults.items()
-                },
-                n_node=self.n_node[rows],
-                n_atom=self.n_atom[rows],
-                node_atomic_number=self.node_atomic_number[nodes],
-                node_multiplicity=self.node_multiplicity[nodes],
-                edge_sender=self.edge_sender[nodes],
-                edge_distance=self.edge_distance[nodes],
-                edge_multiplicity=self.edge_multiplicity[nodes],
-                atom_node=self.atom_node[atoms],
-                atom_cluster=self.atom_cluster[atoms],
-                splits=splits,
-                content_hash="",
-            )
-        )
-
-
-_ARRAYS = tuple(field.name for field in fields(GraphDataset) if field.type is np.ndarray)
-
-
-def pack(
-    graphs: Sequence[CrystalGraph],
-    ids: Sequence[str],
-    columns: Mapping[str, np.ndarray],
-    config: GraphConfig,
-    splits: Mapping[str, Sequence[str]] | None = None,
-    faults: Mapping[str, Mapping[int, str]] | None = None,
-) -> GraphDataset:
-    """One dataset of many graphs; slots that no node of any crystal uses are cut off.
-
-    Args:
-        graphs: C graphs with K = ``config.max_neighbors`` slots a node, made with ``config``.
-        ids: C different names.
-        columns: raw values of the properties, [C] each, NaN where missing.
-        config: the settings the graphs were made with.
-        splits: ids by the name of the subset.
-        faults: by column and crystal, why a value is missing though the source gives something.
-    """
-    edge_multiplicity = np.concatenate([graph.edge_multiplicity for graph in graphs])
-    width = max(1, int(np.count_nonzero(edge_multiplicity, axis=1).max()))
-    return _with_hash(
-        GraphDataset(
-            config=config,
-            ids=np.array(ids, dtype=np.str_),
-            columns={name: np.asarray(values, np.float64) for name, values in columns.items()},
-            faults={name: dict(own) for name, own in (faults or {}).items()},
-            n_node=np.array([len(graph.atomic_number) for graph in graphs], np.int32),
-            n_atom=np.array([len(graph.atom_node) for graph in graphs], np.int32),
-            node_atomic_number=np.concatenate([graph.atomic_number for graph in graphs]),
-            node_multiplicity=np.concatenate([graph.multiplicity for graph in graphs]),
-            edge_sender=np.concatenate([graph.sender[:, :width] for graph in graphs]),
-            edge_distance=np.concatenate([graph.distance[:, :width] for graph in graphs]),
-            edge_multiplicity=np.ascontiguousarray(edge_multiplicity[:, :width]),
-            atom_node=np.concatenate([graph.atom_node for graph in graphs]),
-            atom_cluster=np.concatenate([graph.cluster for graph in graphs]),
-            splits=None if splits is None else {name: list(splits[name]) for name in splits},
-            content_hash="",
-        )
-    )
-
-
-def save_dataset(
-    dataset: GraphDataset, path: Path, reports: Mapping[str, str] | None = None
-) -> None:
-    """Write a dataset directory: complete under its name, or not there at all.
-
-    Args:
-        dataset: what to write.
-        path: the directory to make.
-        reports: texts to put beside the arrays, by file name.
-
-    Raises:
-        UserError: the path is taken, or cannot be written to.
-    """
-    check_free(path)
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
-        for name in _ARRAYS:
-            np.save(unfinished / f"{name}.npy", getattr(dataset, name), allow_pickle=False)
-        columns = np.array([*dataset.columns.values()]).reshape(-1, len(dataset))
-        np.save(unfinished / "columns.npy", columns, allow_pickle=False)
-        header = {
-            "format_version": FORMAT_VERSION,
-            "graph": dataset.config.to_dict(),
-            "crystals": len(dataset),
-            "nodes": len(dataset.node_atomic_number),
-            "atoms": len(dataset.atom_node),
-            "columns": list(dataset.columns),
-            "faults": dataset.faults,
-            "splits": dataset.splits,
-            "content_hash": dataset.content_hash,
-        }
-        texts = {"dataset.json": json.dumps(header, indent=1) + "\n", **(reports or {})}
-        for name, text in texts.items():
-            (unfinished / name).write_text(text, encoding="utf-8")
-        unfinished.chmod(0o755)  # mkdtemp lets only the owner in
-        unfinished.replace(path)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from None
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-
-
-def check_free(path: Path) -> None:
-    """Make sure that a dataset can be written to ``path``; its parent directory is made.
-
-    Raises:
-        UserError: the path is taken, or cannot be written to.
-    """
-    if path.exists():
-        raise UserError(f"{path} exists already: remove it, or choose another name")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write to {path.parent}: {error.strerror}") from None
-    if not os.access(path.parent, os.W_OK):
-        raise UserError(f"cannot write to {path.parent}: choose another place")
-
-
-def load_dataset(path: Path) -> GraphDataset:
-    """Open a dataset directory; its arrays are mapped from the files, not read.
-
-    Raises:
-        UserError: no dataset there, one of another format version, or a damaged one.
-    """
-    try:
-        header = json.loads((path / "dataset.json").read_text())
-    except (FileNotFoundError, NotADirectoryError):
-        raise UserError(f"{path} is no dataset: it has no dataset.json") from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from None
-    except ValueError:
-        raise UserError(f"{path}/dataset.json is damaged: build the dataset again") from None
-    if header.get("format_version") != FORMAT_VERSION:
-        raise UserError(
-            f"{path} has dataset format {header.get('format_version')}, this program reads "
-            f"{FORMAT_VERSION}: build the dataset again"
-        )
-    try:
-        arrays = {name: np.load(path / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
-        columns = np.load(path / "columns.npy")
-        sizes = tuple(len(arrays[name]) for name in ("ids", "node_atomic_number", "atom_node"))
-        if sizes != (header["crystals"], header["nodes"], header["atoms"]):
-            raise ValueError
         return GraphDataset(
-            config=GraphConfig.from_dict(header["graph"]),
-            columns=dict(zip(header["columns"], columns, strict=True)),
+            config=self.config,
+            ids=ids,
+            columns={name: values[rows] for name, values in self.columns.items()},
             faults={
-                name: {int(crystal): fault for crystal, fault in own.items()}
-                for name, own in header["faults"].items()
+                name: {new: own[old] for new, old in enumerate(rows.tolist()) if old in own}
+                for name, own in self.faults.items()
             },
-            splits=header["splits"],
-            content_hash=header["content_hash"],
-            **arrays,
+            n_node=self.n_node[rows],
+            n_atom=self.n_atom[rows],
+            node_atomic_number=self.node_atomic_number[nodes],
+            node_multiplicity=self.node_multiplicity[nodes],
+            edge_sender=self.edge_sender[nodes],
+            edge_distance=self.edge_distance[nodes],
+            edge_multiplicity=self.edge_multiplicity[nodes],
+            atom_node=self.atom_node[atoms],
+            atom_cluster=self.atom_cluster[atoms],
+            splits=splits,
         )
-    except (OSError, EOFError, ValueError, KeyError):
-        raise UserError(f"the dataset {path} is damaged: build it again") from None
 
 
-def _with_hash(dataset: GraphDataset) -> GraphDataset:
-    digest = hashlib.sha256()
-    described = [dataset.config.to_dict(), list(dataset.columns), dataset.splits]
-    digest.update(json.dumps(described).encode())
-    for array in (*(getattr(dataset, name) for name in _ARRAYS), *dataset.columns.values()):
-        digest.update(f"{array.dtype.str} {array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).view(np.uint8).data)
-    return replace(dataset, content_hash=digest.hexdigest())
+ARRAYS = tuple(field.name for field in fields(GraphDataset) if field.type is np.ndarray)
+"""The names of a dataset's arrays, the columns apart."""
+
+
+def has_changed(dataset: GraphDataset, content_hash: str) -> bool:
+    """Whether a dataset is another than the one of that hash.
+
+    The hash of an earlier format tells nothing about today's arrays, so that it is no reason to
+    refuse a run that was trained then.
+    """
+    same_format = content_hash.startswith(f"{FORMAT_VERSION}:")
+    return same_format and dataset.content_hash != content_hash
+
+
+def _digest(array: np.ndarray) -> str:
+    digest = hashlib.sha256(f"{array.dtype.str} {array.shape}".encode())
+    digest.update(np.ascontiguousarray(array).view(np.uint8).data)
+    return digest.hexdigest()
 
 
 def _offsets(counts: np.ndarray) -> np.ndarray:

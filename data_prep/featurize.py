@@ -4,14 +4,18 @@ import itertools
 import math
 import os
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import BrokenExecutor, Executor, Future
 from typing import NamedTuple
 
 from threadpoolctl import threadpool_limits
 
 from data_prep.config import GraphConfig
-from data_prep.errors import BadCrystal
+from data_prep.dataset import GraphDataset
+from data_prep.errors import BadCrystal, UserError
 from data_prep.graph import CrystalGraph, build_graph
+from data_prep.packing import pack
 from data_prep.reading.formats import Record
 from data_prep.reading.sources import Item, read_item
 
@@ -20,6 +24,9 @@ HEAD_START = 2.0
 
 BATCH = 64
 """Crystals a process gets at a time."""
+
+RETRIES = 1
+"""How often in a row processes may be killed before the work is given up."""
 
 
 class Featurized(NamedTuple):
@@ -38,6 +45,9 @@ def featurize(
         items: a stream of crystals.
         config: the graph settings.
         workers: processes to use; all cores by default. Small jobs stay in this process.
+
+    Raises:
+        UserError: processes are killed again and again.
     """
     workers = workers or available_cores()
     items = iter(items)
@@ -48,19 +58,60 @@ def featurize(
         if batch is None:
             return
         yield from _featurize_batch(batch, config)
+    yield from _in_processes(batches, config, workers)
+
+
+def _in_processes(
+    batches: Iterator[list[Item]], config: GraphConfig, workers: int
+) -> Iterator[Featurized]:
+    """Batches by other processes, with a few under way at any time: memory stays flat.
+
+    Raises:
+        UserError: processes are killed again and again.
+    """
     # Imported where needed: small jobs do without.
-    from joblib import Parallel, delayed
     from joblib.externals.loky import get_reusable_executor
 
+    under_way: deque[tuple[list[Item], Future[_Packed]]] = deque()
+    kills = 0
     # joblib's own processes: they are started afresh rather than forked (JAX may have threads
     # running in this one) and do not import the program that was run.
-    run = Parallel(n_jobs=workers, return_as="generator")
+    executor = get_reusable_executor(max_workers=workers)
     try:
-        for results in run(delayed(_featurize_batch)(batch, config) for batch in batches):
-            yield from results
+        while True:
+            while len(under_way) < 2 * workers and (batch := next(batches, None)):
+                under_way.append((batch, _submit(executor, batch, config)))
+            if not under_way:
+                return
+            try:
+                packed = under_way[0][1].result()
+            except BrokenExecutor:
+                # Most often for want of memory. Nothing is lost: what was under way is given to
+                # new processes.
+                kills += 1
+                if kills > RETRIES:
+                    raise UserError(
+                        "a process that prepares graphs was killed, and so was the next one: if "
+                        "the memory does not suffice, use fewer --workers"
+                    ) from None
+                executor = get_reusable_executor(max_workers=workers)
+                under_way = deque((b, _submit(executor, b, config)) for b, _ in under_way)
+                continue
+            kills = 0
+            under_way.popleft()
+            yield from _unpacked(packed)
     finally:
         # They would wait for more work for minutes, beside the training that follows.
-        get_reusable_executor().shutdown(wait=True, kill_workers=True)
+        executor.shutdown(wait=True, kill_workers=True)
+
+
+def _submit(executor: Executor, batch: list[Item], config: GraphConfig) -> "Future[_Packed]":
+    try:
+        return executor.submit(_featurize_packed, batch, config)
+    except BrokenExecutor as error:  # as if it had been killed a moment later
+        future: Future[_Packed] = Future()
+        future.set_exception(error)
+        return future
 
 
 def available_cores() -> int:
@@ -71,6 +122,34 @@ def available_cores() -> int:
 def _featurize_batch(items: list[Item], config: GraphConfig) -> list[Featurized]:
     with threadpool_limits(1):  # the matrices are small: more threads only get in the way
         return [_featurize_one(item, config) for item in items]
+
+
+class _Packed(NamedTuple):
+    """Crystals on their way between processes: a few arrays rather than a few for each crystal."""
+
+    records: list[Record]
+    faults: list[BadCrystal | None]
+    graphs: GraphDataset | None
+    """Of the crystals without a fault, in their order; None if there are none."""
+
+
+def _featurize_packed(items: list[Item], config: GraphConfig) -> _Packed:
+    results = _featurize_batch(items, config)
+    graphs = [graph for _, graph in results if not isinstance(graph, BadCrystal)]
+    return _Packed(
+        [record for record, _ in results],
+        [graph if isinstance(graph, BadCrystal) else None for _, graph in results],
+        pack(graphs, [""] * len(graphs), {}, config) if graphs else None,
+    )
+
+
+def _unpacked(packed: _Packed) -> Iterator[Featurized]:
+    place = itertools.count()
+    for record, fault in zip(packed.records, packed.faults, strict=True):
+        if fault is not None:
+            yield Featurized(record, fault)
+        elif packed.graphs is not None:
+            yield Featurized(record, packed.graphs.crystal(next(place)))
 
 
 def _featurize_one(item: Item, config: GraphConfig) -> Featurized:

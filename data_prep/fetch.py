@@ -11,12 +11,12 @@ from typing import Any
 
 import tyro
 
-from data_prep.dataset import check_free
 from data_prep.errors import UserError, exit_status
 from data_prep.fetching import jarvis, materials_project
 from data_prep.fetching.download import download
 from data_prep.files import write_text
 from data_prep.reading.sources import JSON_LINES_SUFFIXES
+from data_prep.storage import check_free
 
 MATBENCH_URL = "https://ml.materialsproject.org/projects/{}.json.gz"
 

@@ -24,7 +24,7 @@ class CrystalGraph:
     atomic_number: np.ndarray
     """uint8 [n]"""
     multiplicity: np.ndarray
-    """Atoms a node stands for, uint16 [n]."""
+    """Atoms a node stands for, uint32 [n]."""
     sender: np.ndarray
     """The neighbour's node in this crystal, int32 [n, K]."""
     distance: np.ndarray
@@ -34,7 +34,7 @@ class CrystalGraph:
     atom_node: np.ndarray
     """The node of each atom, int32 [a]."""
     cluster: np.ndarray
-    """Cluster of each atom by position: 0, 1 or 2, uint8 [a]."""
+    """Cluster of each atom by position: 0, 1 or 2, uint8 [a]; all 0 without ``clusters``."""
 
 
 def build_graph(structure: Structure, config: GraphConfig) -> CrystalGraph:
@@ -56,23 +56,26 @@ def build_graph(structure: Structure, config: GraphConfig) -> CrystalGraph:
     # The ties left out may have been all that told two classes apart, so refine again.
     colour = refine_colours(atomic_number, edges)
     edges = edges.sorted_by(colour)
-    n_atom = len(atomic_number)
     if config.reduce and classes_agree(colour, edges):
         sender, distance, count = merge_classes(colour, edges)
         node = colour
     else:
         sender, distance = edges.sender, np.where(edges.used, edges.distance, 0)
         count = edges.used
-        node = np.arange(n_atom)
+        node = np.arange(len(atomic_number))
+    if config.clusters:
+        cluster = cluster_atoms(atomic_number, structure.cart_coords)
+    else:
+        cluster = np.zeros(len(atomic_number), np.uint8)
     _, representative, size = np.unique(node, return_index=True, return_counts=True)
     return CrystalGraph(
         atomic_number=atomic_number[representative].astype(np.uint8),
-        multiplicity=size.astype(np.uint16),
+        multiplicity=size.astype(np.uint32),
         sender=sender.astype(np.int32),
         distance=distance.astype(np.float32),
         edge_multiplicity=count.astype(np.uint8),
         atom_node=node.astype(np.int32),
-        cluster=cluster_atoms(atomic_number, structure.cart_coords),
+        cluster=cluster,
     )
 
 

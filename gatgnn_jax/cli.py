@@ -12,6 +12,7 @@ import jax
 import jaxlib.version
 
 from data_prep.errors import UserError, exit_status
+from data_prep.files import kept_folder
 from gatgnn_jax.batches.forked import check_not_forked
 from gatgnn_jax.compiler_memory import release_after_compiling
 
@@ -54,12 +55,11 @@ def use_device(device: Device) -> None:
 
 def _programs_folder() -> str | None:
     """Where compiled programs are kept; None if there is no place for them."""
-    try:
-        home = os.environ.get("GATGNN_CACHE") or Path.home() / ".cache" / "gatgnn_jax"
-    except RuntimeError:  # neither HOME nor an entry of the user
+    folder = kept_folder()
+    if folder is None:  # neither HOME nor an entry of the user
         _warn_once("no home directory to keep compiled programs in: set GATGNN_CACHE")
         return None
-    return str(Path(home) / "programs")
+    return str(folder / "programs")
 
 
 @cache

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from data_prep.build import skipped_table
 from data_prep.cache import open_dataset
-from data_prep.dataset import GraphDataset
+from data_prep.dataset import GraphDataset, has_changed
 from data_prep.errors import Skipped, UserError
 from data_prep.files import write_text
 from data_prep.progress import plain_console
@@ -141,7 +141,7 @@ def own_crystals(run: RunDirectory, config: RunConfig, options: EvaluateOptions)
         quiet=options.quiet,
         limit=config.data.limit,
     )
-    if dataset.content_hash != config.data.content_hash:
+    if has_changed(dataset, config.data.content_hash):
         raise UserError(
             f"{source or 'the bundled data'} has changed since {run.path} was trained: {advice}"
         )

@@ -22,6 +22,7 @@ from gatgnn_jax import evaluate, predict, train
 from gatgnn_jax.cli import run_command
 from gatgnn_jax.config import ModelConfig, TrainConfig
 from gatgnn_jax.models.base import ModelState
+from gatgnn_jax.models.networks import graph_for
 from gatgnn_jax.runs.config import DataInfo, RunConfig
 from gatgnn_jax.runs.directory import RunDirectory
 
@@ -107,10 +108,12 @@ def untrained_run(
     **settings: Any,
 ) -> Path:
     """A run directory with the initial weights, as after a conversion; a split makes it a run."""
-    dataset, _ = open_dataset(source, GraphConfig(), quiet=True)
+    model = ModelConfig(**({"num_layers": 1, "neurons": 8, "heads": 2} | settings))
+    graph = graph_for(model, GraphConfig())
+    dataset, _ = open_dataset(source, graph, quiet=True)
     config = RunConfig(
-        graph=GraphConfig(),
-        model=ModelConfig(**({"num_layers": 1, "neurons": 8, "heads": 2} | settings)),
+        graph=graph,
+        model=model,
         train=TrainConfig(),
         properties=tuple(resolve_property(name, dataset.columns) for name in properties),
         data=DataInfo(

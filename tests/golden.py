@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.config import GraphConfig
-from data_prep.dataset import GraphDataset, pack
+from data_prep.dataset import GraphDataset
 from data_prep.graph import CrystalGraph
+from data_prep.packing import pack
 
 DATA = Path(__file__).parent / "data"
 

@@ -13,8 +13,9 @@ from flax import nnx
 from pymatgen.core import Structure
 
 from data_prep.config import GraphConfig
-from data_prep.dataset import GraphDataset, pack
+from data_prep.dataset import GraphDataset
 from data_prep.graph import build_graph
+from data_prep.packing import pack
 from gatgnn_jax.batches.arrays import BatchShape, CrystalArrays, crystal_arrays
 from gatgnn_jax.batches.gathering import gather_batch
 from gatgnn_jax.config import PUBLISHED_SIZES, ModelConfig

@@ -1,11 +1,10 @@
-"""Neighbours, classes of atoms and clusters: against pymatgen, scikit-learn and brute force."""
+"""Neighbours and classes of atoms: against pymatgen and brute force."""
 
 import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
-from sklearn.cluster import SpectralClustering
 
-from data_prep.clusters import cluster_atoms
+from data_prep import neighbors
 from data_prep.config import GraphConfig
 from data_prep.errors import BadCrystal
 from data_prep.graph import CrystalGraph, build_graph
@@ -19,8 +18,8 @@ from tests.crystals import (
     without_symmetry,
 )
 
-FULL = GraphConfig(reduce=False)
-REDUCED = GraphConfig()
+FULL = GraphConfig(reduce=False, clusters=True)
+REDUCED = GraphConfig(clusters=True)
 
 
 def atom_features(graph: CrystalGraph, rounds: int = 6) -> np.ndarray:
@@ -67,14 +66,14 @@ def test_neighbors_are_those_of_pymatgen(radius, k):
     config = GraphConfig(radius, k, reduce=False)
     for name, structure in REAL:
         graph = build_graph(structure, config)
-        for atom, neighbors in enumerate(structure.get_all_neighbors(radius)):
-            expected = sorted(neighbor.nn_distance for neighbor in neighbors)[:k]
+        for atom, found in enumerate(structure.get_all_neighbors(radius)):
+            expected = sorted(neighbor.nn_distance for neighbor in found)[:k]
             used = graph.edge_multiplicity[atom] == 1
             assert used.sum() == len(expected), name
             assert not graph.edge_multiplicity[atom, len(expected) :].any()
             np.testing.assert_allclose(graph.distance[atom, used], expected, atol=1e-3)
             # The sender must really be at that distance, in some periodic image.
-            by_sender = {(n.index, round(n.nn_distance, 4)) for n in neighbors}
+            by_sender = {(n.index, round(n.nn_distance, 4)) for n in found}
             for sender, distance in zip(
                 graph.sender[atom, used], graph.distance[atom, used], strict=True
             ):
@@ -258,36 +257,26 @@ def test_charges_and_isotopes_are_read_as_their_elements():
     assert build_graph(structure, FULL).atomic_number.tolist() == [26, 1]
 
 
-def same_partition(one: np.ndarray, other: np.ndarray) -> bool:
-    return bool(((one[:, None] == one) == (other[:, None] == other)).all())
+def test_neighbours_are_the_same_slab_by_slab(monkeypatch):
+    # A layer of atoms with more than 20 Å of vacuum: many have few neighbours nearby.
+    layer = Structure(
+        Lattice.orthorhombic(12, 12, 25),
+        ["Si"] * 16,
+        np.c_[np.stack(np.meshgrid(range(4), range(4)), -1).reshape(-1, 2) / 4, np.zeros(16)],
+    )
+    for structure in (layer, jittered(layer, 0.1), without_symmetry(), *(s for _, s in REAL[:4])):
+        whole = build_graph(structure, REDUCED)
+        with monkeypatch.context() as patch:
+            patch.setattr(neighbors, "SLAB", 3)
+            assert_same_graph(build_graph(structure, REDUCED), whole)
+            full = build_graph(structure, FULL)
+        for atom, found in enumerate(structure.get_all_neighbors(8.0)):
+            expected = sorted(neighbor.nn_distance for neighbor in found)[:12]
+            np.testing.assert_allclose(full.distance[atom, : len(expected)], expected, atol=1e-3)
 
 
-def spectral(positions: np.ndarray, seed: int) -> np.ndarray:
-    model = SpectralClustering(n_clusters=3, assign_labels="discretize", random_state=seed)
-    return model.fit_predict(positions)
-
-
-def test_clusters_are_those_of_scikit_learn_where_these_are_unique():
-    rng = np.random.default_rng(0)
-    for n_atom in (6, 15, 60):
-        centers = np.array([[0, 0, 0], [4, 0, 0], [0, 4.5, 0]])
-        positions = centers[np.arange(n_atom) % 3] + rng.normal(0, 0.4, (n_atom, 3))
-        ours = cluster_atoms(np.full(n_atom, 6), positions)
-        assert same_partition(ours, np.arange(n_atom) % 3)
-        assert same_partition(ours, spectral(positions, seed=0))
-
-
-def test_clusters_are_one_of_scikit_learns_partitions():
-    rng = np.random.default_rng(1)
-    for n_atom in (5, 9, 30):
-        positions = rng.random((n_atom, 3)) * 2 * n_atom ** (1 / 3)
-        ours = cluster_atoms(np.full(n_atom, 6), positions)
-        assert any(same_partition(ours, spectral(positions, seed)) for seed in range(40))
-
-
-def test_k_means_takes_over_where_spectral_clustering_fails():
-    # 27 Å apart the affinity is so small that the embedding of these atoms overflows.
-    far = np.array([[0.0, 0, 0], [27.2, 0, 0], [0, 27.2, 0], [0, 27.2, 1]])
-    clusters = cluster_atoms(np.full(4, 6), far)
-    assert same_partition(clusters, np.array([0, 1, 2, 2]))
-    assert set(cluster_atoms(np.full(3, 6), np.zeros((3, 3)))) <= {0, 1, 2}
+def test_a_node_stands_for_seventy_thousand_atoms():
+    cubic = Structure(Lattice.cubic(2.5), ["Po"], [[0, 0, 0]])
+    graph = build_graph(cubic * (70, 100, 10), GraphConfig(radius=2.6, max_neighbors=6))
+    assert graph.multiplicity.tolist() == [70_000]
+    assert graph.edge_multiplicity.sum() == 6

@@ -39,7 +39,7 @@ def test_the_full_graph_explains_the_quotient_graph(global_attention):
     """What the model computes on the graph it was trained on, told atom by atom."""
     structure = bundled(300)[2][1] * (2, 1, 1)
     explanation, model = explained(structure, global_attention=global_attention)
-    dataset = dataset_of([structure], GraphConfig())
+    dataset = dataset_of([structure], GraphConfig(clusters=True))
     graph = dataset.crystal(0)
     assert len(graph.atomic_number) < len(structure)
     output = outputs(model, batch_of(crystal_arrays(dataset, np.zeros((1, 1)), dense=False)))

@@ -36,7 +36,7 @@ def test_a_streamed_batch_is_the_resident_one(
     reduce: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feeds, "CHUNK", 50)
-    dataset, _ = open_dataset(None, GraphConfig(reduce=reduce), limit=120)
+    dataset, _ = open_dataset(None, GraphConfig(reduce=reduce, clusters=True), limit=120)
     target = np.random.default_rng(0).normal(size=(len(dataset), 1))
     subsets = {"train": np.arange(0, 120, 2), "val": np.arange(1, 60, 2)}
     mesh = data_mesh(jax.devices()[:1])

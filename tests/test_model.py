@@ -9,8 +9,8 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from data_prep.config import GraphConfig
-from data_prep.dataset import pack
 from data_prep.graph import CrystalGraph
+from data_prep.packing import pack
 from gatgnn_jax.batches.arrays import sizes_of
 from gatgnn_jax.batches.gathering import BatchPlan
 from gatgnn_jax.batches.layout import with_receivers
@@ -28,8 +28,8 @@ from tests.models import (
     small_model,
 )
 
-FULL = GraphConfig(reduce=False)
-REDUCED = GraphConfig()
+FULL = GraphConfig(reduce=False, clusters=True)
+REDUCED = GraphConfig(clusters=True)
 
 
 @pytest.fixture(autouse=True)

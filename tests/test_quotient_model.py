@@ -26,7 +26,7 @@ from tests.models import (
     small_model,
 )
 
-FULL, REDUCED = GraphConfig(reduce=False), GraphConfig()
+FULL, REDUCED = GraphConfig(reduce=False, clusters=True), GraphConfig(clusters=True)
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from data_prep.reading.texts import parse_json
 _ID_KEYS = ("id", "material_id", "task_id", "mp_id", "jid")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Record:
     """One crystal as its source gives it."""
 

@@ -1,7 +1,7 @@
 """From settings to a network: the one place where a model's name becomes a module."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from flax import nnx
@@ -12,6 +12,7 @@ from gatgnn_jax.models.base import Network
 from gatgnn_jax.models.cgcnn import CGCNN
 from gatgnn_jax.models.gated import GatedGATGNN
 from gatgnn_jax.models.gatgnn import GATGNN
+from gatgnn_jax.models.global_attention import GLOBAL_ATTENTIONS
 from gatgnn_jax.models.layers import LAYERS
 from gatgnn_jax.models.megnet import MEGNet
 
@@ -55,6 +56,13 @@ def kind_of(name: str) -> Kind:
         f"model is '{name}': choose one of {', '.join([*LAYERS, *NETWORKS])}, or name a layer as "
         "FILE.py:CLASS"
     )
+
+
+def graph_for(model: ModelConfig, graph: GraphConfig) -> GraphConfig:
+    """The graph settings with all that a model needs: clusters where it attends to them."""
+    attention = GLOBAL_ATTENTIONS.get(model.global_attention)
+    needed = attention is not None and attention.clusters
+    return replace(graph, clusters=graph.clusters or needed)
 
 
 def new_network(

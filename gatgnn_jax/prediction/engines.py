@@ -1,7 +1,6 @@
 """Predictions of a trained model: of crystals as they come, or of a whole dataset on the device."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import count
 from typing import Any, NamedTuple, TypeVar
 
 import jax
@@ -10,8 +9,8 @@ from flax import nnx
 from jax.sharding import Mesh, PartitionSpec
 
 from data_prep.config import GraphConfig
-from data_prep.dataset import pack
 from data_prep.graph import CrystalGraph
+from data_prep.packing import pack
 from data_prep.properties import Property
 from gatgnn_jax.batches.arrays import BOND_GRID, BatchShape, CrystalArrays, crystal_arrays, padded
 from gatgnn_jax.batches.devices import AXIS, data_mesh
@@ -25,9 +24,6 @@ from gatgnn_jax.runs.config import RunConfig
 
 EDGES_PER_CRYSTAL = 16
 """Room in a batch; the bundled crystals have 14 on average, larger ones make smaller batches."""
-
-GROWTH = 4
-"""A crystal too large for the usual batch gets one that is 4, 16, … times as large."""
 
 EVALUATION_SEED = 0
 """Random clusters are drawn from this seed in evaluation, so that predictions repeat."""
@@ -54,8 +50,8 @@ class StreamPredictor:
     """Predicts crystals as they come, in constant memory.
 
     Batches are filled in the order of the crystals, and all have one shape, which is compiled once.
-    Only a crystal that is too large for it goes alone, in a shape larger by a power of `GROWTH`: a
-    handful of programs serves crystals of any size.
+    Only a crystal that is too large for it goes alone, in a shape of its own, rounded up to powers
+    of two: a handful of programs serves crystals of any size, and memory follows the crystal's.
     """
 
     def __init__(
@@ -65,7 +61,9 @@ class StreamPredictor:
         self.graph: GraphConfig = config.graph
         self.properties = config.properties
         self.graphdef = graphdef
-        self.batch_size = batch_size
+        edges = batch_size * EDGES_PER_CRYSTAL
+        # Shares as crystals of both presets have them; most batches are full in edges.
+        self.usual = BatchShape(batch_size, edges // 4, edges, edges // 2, edges)
         # Large jobs are held up by the preparation of graphs, so that one device is enough.
         self.mesh = data_mesh(jax.devices()[:1])
         self.model = jax.device_put(model, self.mesh.devices.flat[0])
@@ -80,12 +78,11 @@ class StreamPredictor:
         """
         items: list[Item] = []
         graphs: list[CrystalGraph] = []
-        usual = self._shape(0)
         filled = BatchShape(0, 0, 0, 0, 0)
         for item, graph in crystals:
             size = _size(graph)
             total = BatchShape(*map(sum, zip(filled, size, strict=True)))
-            if items and not _fits(total, usual):
+            if items and not _fits(total, self.usual):
                 yield items, self.predict(graphs)
                 items, graphs, total = [], [], size
             items.append(item)
@@ -106,7 +103,7 @@ class StreamPredictor:
             pack(graphs, ids, {}, self.graph), np.zeros((len(graphs), 1)), dense=False
         )
         size = BatchShape(len(graphs), *map(int, data.num_rows.sum(0)))
-        shape = next(s for s in map(self._shape, count()) if _fits(size, s))
+        shape = self.usual if _fits(size, self.usual) else BatchShape(*map(_power_of_two, size))
         if shape not in self.programs:
             self.programs[shape] = make_predict(self.graphdef, shape, self.mesh)
         batch = np.full((1, shape.crystals), -1, np.int32)
@@ -120,11 +117,6 @@ class StreamPredictor:
             crystal_vector[0, : len(graphs)].reshape(len(graphs), -1),
             member_spread(output, self.properties),
         )
-
-    def _shape(self, level: int) -> BatchShape:
-        """Shares as crystals of both presets have them; most batches are full in edges."""
-        edges = self.batch_size * EDGES_PER_CRYSTAL * GROWTH**level
-        return BatchShape(self.batch_size * GROWTH**level, edges // 4, edges, edges // 2, edges)
 
 
 class DatasetPredictor:
@@ -160,6 +152,11 @@ def _size(graph: CrystalGraph) -> BatchShape:
     distance = graph.distance[graph.edge_multiplicity > 0].astype(np.float64)
     bonds = len(np.unique(np.rint(distance / BOND_GRID)))
     return BatchShape(1, len(graph.atomic_number), len(distance), bonds, len(graph.atom_node))
+
+
+def _power_of_two(rows: int) -> int:
+    """The next one, from 1 on."""
+    return 1 << max(rows - 1, 0).bit_length()
 
 
 def _fits(size: BatchShape, shape: BatchShape) -> bool:

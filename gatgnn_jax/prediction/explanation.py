@@ -17,10 +17,10 @@ import pandas as pd
 from flax import nnx
 from pymatgen.core import Structure
 
-from data_prep.dataset import pack
 from data_prep.errors import UserError
 from data_prep.graph import build_graph
 from data_prep.labels import atom_labels
+from data_prep.packing import pack
 from gatgnn_jax.batches.arrays import BatchShape, CrystalArrays, crystal_arrays, padded
 from gatgnn_jax.batches.forked import check_not_forked
 from gatgnn_jax.batches.gathering import gather_batch

@@ -228,7 +228,7 @@ def _published_graph(edge_features: int) -> GraphConfig:
 
 def _refuse_inexpressible(config: RunConfig) -> None:
     model = config.model
-    graph = dataclasses.replace(config.graph, fake_edges=False, reduce=True)
+    graph = dataclasses.replace(config.graph, fake_edges=False, reduce=True, clusters=False)
     width = model.neurons * (2 if model.concat_composition else 1)
     what = {
         f"{model.model.upper()} (--model {model.model})": model.model != "gatgnn",

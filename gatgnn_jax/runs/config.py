@@ -13,7 +13,7 @@ from data_prep.settings import check_types, from_dict
 from gatgnn_jax.config import ModelConfig, TrainConfig
 from gatgnn_jax.models.base import Network
 from gatgnn_jax.models.ensemble import Ensemble
-from gatgnn_jax.models.networks import new_network
+from gatgnn_jax.models.networks import graph_for, new_network
 from gatgnn_jax.objective import num_outputs
 
 FORMAT_VERSION = 1
@@ -53,7 +53,7 @@ class DataInfo:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """All settings of a run; `config.json`."""
+    """All settings of a run; `config.json`. The graphs are given what the model needs of them."""
 
     graph: GraphConfig
     model: ModelConfig
@@ -71,6 +71,7 @@ class RunConfig:
         names = [p.name for p in self.properties]
         if not names or len(set(names)) < len(names):
             raise ValueError(f"properties are {names}: give one or several different ones")
+        object.__setattr__(self, "graph", graph_for(self.model, self.graph))
 
     def to_json(self) -> str:
         """As indented JSON."""

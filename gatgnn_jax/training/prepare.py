@@ -13,11 +13,12 @@ from pymatgen.core import Element
 
 from data_prep.cache import open_dataset
 from data_prep.config import GraphConfig
-from data_prep.dataset import GraphDataset
+from data_prep.dataset import GraphDataset, has_changed
 from data_prep.errors import Skipped, UserError
 from data_prep.properties import DEFAULT_PROPERTY, Property, standardized
 from gatgnn_jax.batches.splits import SUBSETS
 from gatgnn_jax.config import ModelConfig, TrainConfig
+from gatgnn_jax.models.networks import graph_for
 from gatgnn_jax.runs.config import DataInfo, RunConfig
 from gatgnn_jax.runs.directory import RunDirectory
 from gatgnn_jax.runs.ready_made import PRETRAINED
@@ -63,6 +64,9 @@ class NewRun(Request):
     model: ModelConfig
     train: TrainConfig
     property: str | None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "graph", graph_for(self.model, self.graph))
 
     def properties(self, dataset: GraphDataset) -> tuple[Property, ...]:
         """The properties named, or the default of the data."""
@@ -113,7 +117,7 @@ class ResumedRun(Request):
         Raises:
             UserError: its data are not what they were.
         """
-        if dataset.content_hash != self.run.data.content_hash:
+        if has_changed(dataset, self.run.data.content_hash):
             raise UserError(
                 f"{self.source or 'the bundled data'} has changed since the run was started"
             )

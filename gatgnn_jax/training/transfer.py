@@ -25,7 +25,7 @@ def trained_run(path: Path, config: RunConfig) -> RunDirectory:
     trained = run.config()
     if trained.train.ensemble > 1:
         raise UserError(f"--init-from {path} is an ensemble: give a run of a single network")
-    for own, other in ((config.graph, trained.graph), (config.model, trained.model)):
+    for own, other in ((config.model, trained.model), (config.graph, trained.graph)):
         if different := [
             as_option(name, getattr(other, name))
             for name in vars(own)
