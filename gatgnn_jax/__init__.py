@@ -6,17 +6,28 @@ __version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from gatgnn_jax.api import Predictor, fit
+    from gatgnn_jax.models.global_attention import register_global_attention
+    from gatgnn_jax.models.layers import register_layer
     from gatgnn_jax.prediction.explanation import Explanation
     from gatgnn_jax.prediction.result import Predictions
 
 _HOMES = {
+    "register_global_attention": "gatgnn_jax.models.global_attention",
+    "register_layer": "gatgnn_jax.models.layers",
     "Explanation": "gatgnn_jax.prediction.explanation",
     "Predictions": "gatgnn_jax.prediction.result",
     "Predictor": "gatgnn_jax.api",
     "fit": "gatgnn_jax.api",
 }
 
-__all__ = ["Explanation", "Predictions", "Predictor", "fit"]
+__all__ = [
+    "Explanation",
+    "Predictions",
+    "Predictor",
+    "fit",
+    "register_global_attention",
+    "register_layer",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -47,7 +47,12 @@ class Predictor:
 
     @classmethod
     def load(
-        cls, run: str | Path, *, device: Device = "auto", batch_size: int = 512
+        cls,
+        run: str | Path,
+        *,
+        device: Device = "auto",
+        batch_size: int = 512,
+        trust_code: bool = False,
     ) -> "Predictor":
         """The best model of a run; compiled programs are kept in the cache of the commands.
 
@@ -57,12 +62,13 @@ class Predictor:
             device: what to run on. If JAX has been used before, it stays on its device.
             batch_size: crystals to predict at once, at most; lower it if the memory does not
                 suffice.
+            trust_code: run the layers and attentions that came with the run, wherever it is from.
 
         Raises:
             UserError: no run, or one without a trained model.
         """
         use_device(device)
-        return cls(*RunDirectory.open(Path(run)).load_best(), batch_size=batch_size)
+        return cls(*RunDirectory.open(Path(run), trust_code).load_best(), batch_size=batch_size)
 
     def predict(
         self,

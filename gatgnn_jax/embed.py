@@ -59,6 +59,8 @@ class EmbedOptions:
     """What to run on."""
     workers: int | None = None
     """Processes that prepare the graphs; all cores by default."""
+    trust_code: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Run the layers and attentions that came with the run, wherever it is from."""
     quiet: bool = False
     """Show errors only."""
 
@@ -70,7 +72,7 @@ def main(arguments: list[str]) -> int:
     files = named_files(options.files, "embed")
     _check_format(options.out)
     use_device(options.device)
-    run = RunDirectory.open(options.run)
+    run = RunDirectory.open(options.run, options.trust_code)
     output_folder(options.out.parent)
     with one_writer(options.out):
         return embed_files(options, run, files)

@@ -61,6 +61,8 @@ class EvaluateOptions:
     """What to run on."""
     workers: int | None = None
     """Processes that prepare the data; all cores by default."""
+    trust_code: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Run the layers and attentions that came with the run, wherever it is from."""
     quiet: bool = False
     """Show errors only."""
 
@@ -81,7 +83,7 @@ def main(arguments: list[str]) -> int:
     """The command; returns the exit status."""
     options = tyro.cli(EvaluateOptions, prog="python -m gatgnn_jax.evaluate", args=arguments)
     use_device(options.device)
-    run = RunDirectory.open(options.run)
+    run = RunDirectory.open(options.run, options.trust_code)
     config, graphdef, model = run.load_best()
     if options.data is None:
         subset = options.subset or "test"

@@ -41,6 +41,8 @@ class ExplainOptions:
     """The folder to write to."""
     device: Device = "auto"
     """What to run on."""
+    trust_code: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Run the layers and attentions that came with the run, wherever it is from."""
     quiet: bool = False
     """Show errors only."""
 
@@ -56,7 +58,10 @@ def main(arguments: list[str]) -> int:
             "pictures a page can show: name fewer files"
         )
     use_device(options.device)
-    predictors = {name: Predictor.load(run, device=options.device) for name, run in runs.items()}
+    predictors = {
+        name: Predictor.load(run, device=options.device, trust_code=options.trust_code)
+        for name, run in runs.items()
+    }
 
     crystals: list[ExplainedCrystal] = []
     skipped: list[Skipped] = []

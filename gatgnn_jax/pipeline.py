@@ -1,17 +1,22 @@
 """A training from what is asked for to the report, as `train` and `fit` run it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from flax import nnx
 from rich.console import Console
 
 from data_prep.build import skipped_table
+from data_prep.config import GraphConfig
 from data_prep.errors import UserError
 from data_prep.progress import plain_console
 from gatgnn_jax.batches.feeds import Streaming
 from gatgnn_jax.cli import Device, use_device
+from gatgnn_jax.config import ModelConfig
+from gatgnn_jax.models.networks import new_network
 from gatgnn_jax.pages.report import write_missing_pages, write_pages
+from gatgnn_jax.runs import own_code
 from gatgnn_jax.runs.directory import RunDirectory, new_run, next_run_directory
 from gatgnn_jax.runs.one_writer import one_writer
 from gatgnn_jax.training.loggers import LoggerName, check_loggers, logging_to
@@ -31,6 +36,7 @@ class Execution:
         log: where else the metrics go.
         workers: processes that prepare the data; all cores by default.
         quiet: no progress, errors only.
+        trust_code: run the classes that came with a run, wherever it is from.
     """
 
     device: Device = "auto"
@@ -38,6 +44,7 @@ class Execution:
     log: tuple[LoggerName, ...] = ()
     workers: int | None = None
     quiet: bool = False
+    trust_code: bool = False
 
     def begin(self) -> Console:
         """Choose the device and say where to print to.
@@ -57,12 +64,16 @@ def start(request: NewRun, run_dir: Path | None, how: Execution) -> tuple[RunDir
         UserError: data, settings or a place that cannot be used.
     """
     console = how.begin()
+    model, sources = own_code.adopt(request.model)
+    request = replace(request, model=model)
+    check_network(model, request.graph)
     prepared = prepare(request, workers=how.workers, quiet=how.quiet)
     trainer = _trainer(prepared, how.stream)
     if request.train.init_from is not None:
         trainer.start_from(Path(prepared.config.train.init_from or ""))
     path = run_dir or next_run_directory(Path("runs"), prepared.properties[0].name)
     with new_run(path, prepared.config) as run:
+        own_code.keep(run.path, sources)
         return run, _train(run, prepared, trainer, console, how.log)
 
 
@@ -73,7 +84,7 @@ def go_on(path: Path, how: Execution) -> tuple[RunDirectory, int]:
         UserError: there is no such run, or its data have changed.
     """
     console = how.begin()
-    run = RunDirectory.open(path)
+    run = RunDirectory.open(path, how.trust_code)
     config = run.config()
     if (run.path / "checkpoints" / "best").exists() and not (run.path / "split.json").exists():
         raise UserError(f"{run.path} was not trained here, so there is nothing to go on with")
@@ -82,11 +93,24 @@ def go_on(path: Path, how: Execution) -> tuple[RunDirectory, int]:
             console.print(f"{run.path} is finished already; see {run.path / 'summary.json'}")
             write_missing_pages(run, console)
             return run, 0
+        run.restore_code(config)
         prepared = prepare(ResumedRun.of(config), workers=how.workers, quiet=how.quiet)
         trainer = _trainer(prepared, how.stream)
         if not trainer.restore(run) and config.train.init_from is not None:
             trainer.start_from(Path(config.train.init_from))
         return run, _train(run, prepared, trainer, console, how.log)
+
+
+def check_network(model: ModelConfig, graph: GraphConfig) -> None:
+    """Make sure that there is such a network, before the data are looked at.
+
+    Raises:
+        UserError: there is none of that name, or it does not have what the settings ask for.
+    """
+    try:
+        nnx.eval_shape(lambda: new_network(model, graph, 1, rngs=nnx.Rngs(0)))
+    except ValueError as error:
+        raise UserError(str(error)) from None
 
 
 def _trainer(prepared: Prepared, streaming: Streaming) -> Trainer:

@@ -49,6 +49,8 @@ class PredictOptions:
     """What to run on."""
     workers: int | None = None
     """Processes that prepare the graphs; all cores by default."""
+    trust_code: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Run the layers and attentions that came with the run, wherever it is from."""
     quiet: bool = False
     """Show errors only."""
 
@@ -61,7 +63,7 @@ def main(arguments: list[str]) -> int:
     if options.out.is_dir():
         raise UserError(f"--out: {options.out} is a directory; give the name of a file")
     use_device(options.device)
-    run = RunDirectory.open(options.run)
+    run = RunDirectory.open(options.run, options.trust_code)
     output_folder(options.out.parent)
     with one_writer(options.out):
         return predict_files(options, run, files)

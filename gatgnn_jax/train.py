@@ -49,6 +49,8 @@ class TrainOptions:
     """Where else to send each epoch's metrics: tensorboard (to RUN/tensorboard), wandb."""
     workers: int | None = None
     """Processes that prepare the data; all cores by default."""
+    trust_code: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Run the layers and attentions that came with a run to resume, wherever it is from."""
     quiet: tyro.conf.FlagCreatePairsOff[bool] = False
     """Show errors only."""
     graph: Annotated[GraphConfig, tyro.conf.arg(name="")] = PRESETS["paper-cgcnn"].graph
@@ -85,7 +87,14 @@ def _last_value(arguments: list[str], option: str) -> str | None:
 def main(arguments: list[str]) -> int:
     """The command; returns the exit status."""
     options = parse(arguments)
-    how = Execution(options.device, options.stream, options.log, options.workers, options.quiet)
+    how = Execution(
+        options.device,
+        options.stream,
+        options.log,
+        options.workers,
+        options.quiet,
+        options.trust_code,
+    )
     if options.resume is None:
         return start(asked_for(options), options.run_dir, how)[1]
     _refuse_other_settings(options)
@@ -110,7 +119,7 @@ def _refuse_other_settings(options: TrainOptions) -> None:
     """A resumed run keeps its settings; say so instead of ignoring what was asked for."""
     preset = PRESETS[options.preset]
     default = TrainOptions(graph=preset.graph, model=preset.model, train=preset.train)
-    allowed = {"resume", "device", "stream", "log", "workers", "quiet"}
+    allowed = {"resume", "device", "stream", "log", "workers", "quiet", "trust_code"}
     changed = [
         f.name.replace("_", "-")
         for f in dataclasses.fields(options)

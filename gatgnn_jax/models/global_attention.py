@@ -193,7 +193,7 @@ GLOBAL_ATTENTIONS: dict[str, GlobalAttention] = {
 
 
 def register_global_attention(
-    name: str, module: type[Any], *, label: str = "", clusters: bool = False
+    name: str, module: type[Any], *, label: str = "", clusters: bool | None = None
 ) -> None:
     """Let `--global-attention name`, or `fit(global_attention=name)`, use this class.
 
@@ -201,8 +201,11 @@ def register_global_attention(
         name: what it is called.
         module: as described in `GlobalAttention`.
         label: what pages call it; by default as its class.
-        clusters: whether it needs the atoms' clusters (`Atoms.cluster`).
+        clusters: whether it needs the atoms' clusters (`Atoms.cluster`); by default what the class
+            says in an attribute of that name, else no.
     """
+    if clusters is None:
+        clusters = bool(getattr(module, "clusters", False))
     GLOBAL_ATTENTIONS[name] = GlobalAttention(module, label or module.__name__, clusters=clusters)
 
 

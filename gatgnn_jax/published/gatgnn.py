@@ -21,6 +21,7 @@ from data_prep.elements import COMPOSITION_SIZE, FEATURE_SIZE
 from data_prep.errors import UserError
 from gatgnn_jax.config import ModelConfig
 from gatgnn_jax.models.base import ModelState
+from gatgnn_jax.models.global_attention import GLOBAL_ATTENTIONS
 from gatgnn_jax.models.networks import new_network
 from gatgnn_jax.runs.config import RunConfig
 
@@ -71,10 +72,10 @@ def from_torch(state: Mapping[str, np.ndarray], global_attention: str) -> Import
     Raises:
         UserError: these are not the tensors of the published program, or it had no such model.
     """
-    if global_attention == "cluster-learnable":
+    if not _is_published(global_attention):
         raise UserError(
-            "cluster-learnable crashes in the published program, so no checkpoint was trained with "
-            "it: give the --global-attention that was used"
+            f"the published program does not have {global_attention}, or crashes with it: give the "
+            "--global-attention that the checkpoint was trained with"
         )
     model, edge_features, num_outputs = _sizes(state, global_attention)
     tensors = layout(model, edge_features, num_outputs)
@@ -226,15 +227,19 @@ def _published_graph(edge_features: int) -> GraphConfig:
     )
 
 
+def _is_published(global_attention: str) -> bool:
+    """Whether the published program has it, and does not crash there."""
+    known = GLOBAL_ATTENTIONS.get(global_attention)
+    return known is not None and known.published
+
+
 def _refuse_inexpressible(config: RunConfig) -> None:
     model = config.model
     graph = dataclasses.replace(config.graph, fake_edges=False, reduce=True, clusters=False)
     width = model.neurons * (2 if model.concat_composition else 1)
     what = {
         f"{model.model.upper()} (--model {model.model})": model.model != "gatgnn",
-        "cluster-learnable attention: it crashes there": (
-            model.global_attention == "cluster-learnable"
-        ),
+        f"{model.global_attention} attention": not _is_published(model.global_attention),
         "residual layers (--residual)": model.residual,
         f"{model.hidden_layers} hidden layers: it has {HIDDEN_LAYERS} or none": (
             model.hidden_layers not in (0, HIDDEN_LAYERS)

@@ -5,6 +5,7 @@
     skipped.csv        crystals that were left out, and why
     metrics.csv        a row an epoch, the same on every run of the same config on a machine
     timing.csv         seconds and crystals a second of each epoch
+    source/            classes of the user's own that the settings name
     checkpoints/       `latest`: the whole training state; `best`: the model with the lowest score
     predictions.csv    train, val and test crystals
     summary.json       final metrics
@@ -30,7 +31,7 @@ from data_prep.errors import UserError
 from data_prep.files import write_text
 from gatgnn_jax.batches.splits import SUBSETS
 from gatgnn_jax.models.base import ModelState
-from gatgnn_jax.runs import checkpoints
+from gatgnn_jax.runs import checkpoints, own_code
 from gatgnn_jax.runs.config import RunConfig
 from gatgnn_jax.runs.one_writer import one_writer
 from gatgnn_jax.runs.ready_made import SEEN, find_run, read_seen, ready_made_names
@@ -39,8 +40,10 @@ from gatgnn_jax.runs.ready_made import SEEN, find_run, read_seen, ready_made_nam
 class RunDirectory:
     """Reads and writes the files of one run."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, trust_code: bool = False):
+        """`trust_code`: run the classes that came with the run, wherever it is from."""
         self.path = path
+        self.trust_code = trust_code
 
     @classmethod
     def create(cls, path: Path, config: RunConfig) -> "RunDirectory":
@@ -58,8 +61,8 @@ class RunDirectory:
         return run
 
     @classmethod
-    def open(cls, path: Path) -> "RunDirectory":
-        """A run that exists, or a ready-made model by its name.
+    def open(cls, path: Path, trust_code: bool = False) -> "RunDirectory":
+        """A run that exists, or a ready-made model by its name; `trust_code` as for the class.
 
         Raises:
             UserError: there is no run there.
@@ -70,7 +73,7 @@ class RunDirectory:
                 f"{path} is no run: it has no config.json (train one with --run-dir), and no "
                 f"ready-made model has that name (there are: {', '.join(ready_made_names())})"
             )
-        return cls(place)
+        return cls(place, trust_code)
 
     def config(self) -> RunConfig:
         """The settings of the run.
@@ -148,6 +151,10 @@ class RunDirectory:
         """Save the model that predictions are made with."""
         checkpoints.save_model(self.path / "checkpoints" / "best", tuple(model))
 
+    def restore_code(self, config: RunConfig) -> None:
+        """Make the classes known that the settings name: see `own_code.restore`."""
+        own_code.restore(self.path, config.model, self.trust_code)
+
     def load_best(self) -> tuple[RunConfig, nnx.GraphDef, ModelState]:
         """The settings, the model's structure, and the weights with the lowest score.
 
@@ -160,6 +167,7 @@ class RunDirectory:
             raise UserError(
                 f"{self.path} has no trained model yet: finish it with --resume {self.path}"
             )
+        self.restore_code(config)
         graphdef, *states = nnx.split(nnx.eval_shape(config.new_model), nnx.Param, nnx.BatchStat)
         return config, graphdef, ModelState(*checkpoints.load_model(best, tuple(states)))
 
