@@ -10,6 +10,7 @@ import numpy as np
 
 from data_prep.errors import UserError
 from data_prep.settings import check_types
+from data_prep.transforms import TRANSFORMS, Transform
 
 UNNAMED_COLUMN = "target"
 """The column of a source that gives one value a crystal and does not name it."""
@@ -33,9 +34,8 @@ Faults = Mapping[str, Mapping[int, str]]
 class Property:
     """One target: where its values stand and what is done to them before training.
 
-    ``transform`` is ``log10`` (values must be above 0), ``is_zero`` (1 where the value is exactly
-    0, else 0: a metal has no band gap) or ``none``. Classification values are 0 and 1. The network
-    gives a regression's transformed values in units of ``scale`` above ``mean``.
+    ``transform`` is a name of ``data_prep.transforms.TRANSFORMS``. Classification values are 0 and
+    1. The network gives a regression's transformed values in units of ``scale`` above ``mean``.
 
     Raises:
         ValueError: a value that cannot be.
@@ -44,7 +44,7 @@ class Property:
     name: str
     column: str
     unit: str = ""
-    transform: Literal["none", "log10", "is_zero"] = "none"
+    transform: str = "none"
     task: Literal["regression", "classification"] = "regression"
     mean: float = 0.0
     scale: float = 1.0
@@ -55,8 +55,57 @@ class Property:
             raise ValueError(f"scale is {self.scale}: give a number above 0")
         if not (self.name and self.column):
             raise ValueError("name or column is empty: give that of a property")
-        if self.transform == ("log10" if self.task == "classification" else "is_zero"):
+        if self.transform not in TRANSFORMS:
+            raise ValueError(
+                f"transform is '{self.transform}': give one of {', '.join(TRANSFORMS)}"
+            )
+        if self._transform.task not in (None, self.task):
             raise ValueError(f"transform is '{self.transform}': a {self.task} has none such")
+
+    @property
+    def _transform(self) -> Transform:
+        return TRANSFORMS[self.transform]
+
+    @property
+    def trained_unit(self) -> str:
+        """The unit of the values the model works with: `log10(GPa)` for a modulus."""
+        return self._transform.unit.format(self.unit)
+
+    @property
+    def is_rescaled(self) -> bool:
+        """Whether values are trained on in another unit than their own."""
+        return self.trained_unit != self.unit
+
+    @property
+    def own_suffix(self) -> str:
+        """What the names of columns in the property's own unit end in: `gpa`."""
+        return (self.unit or "linear").lower()
+
+    def in_own_unit(self, transformed: np.ndarray) -> np.ndarray:
+        """Trained values in the property's own unit, of any shape."""
+        return self._transform.inverse(transformed)
+
+    def transformed(self, raw: np.ndarray) -> np.ndarray:
+        """The values to train on, float64 [C]; NaN for what cannot be used."""
+        values = np.full(len(raw), np.nan)
+        usable = np.abs(raw) <= LARGEST
+        usable[usable] &= self._transform.usable(raw[usable])
+        values[usable] = self._transform.forward(raw[usable])
+        if self.task == "classification":
+            values[(values != 0) & (values != 1)] = np.nan
+        return values
+
+    def why_unusable(self, value: float) -> str:
+        """Why a raw value cannot be trained on."""
+        if np.isnan(value):
+            return f"no value of {self.name}"
+        if np.isinf(value):
+            return f"{self.name} is infinite"
+        if abs(value) > LARGEST:
+            return f"{self.name} = {value:g}: 32-bit numbers end at {LARGEST:.0e}"
+        if not self._transform.usable(np.array(value)):
+            return f"{self.name} = {value:g}: {self.transform} needs {self._transform.needs}"
+        return f"{self.name} = {value:g}: a class is 0 or 1"
 
     def is_same_as(self, other: "Property") -> bool:
         """Whether both are the same quantity, from whatever column and in whatever units."""
@@ -186,24 +235,12 @@ def select_targets(
         without any usable value (row -> reason) why it has to be left out.
     """
     raw = np.stack([columns[wanted.column] for wanted in properties], axis=1)
-    values = np.full(raw.shape, np.nan)
-    for t, wanted in enumerate(properties):
-        usable = np.abs(raw[:, t]) <= LARGEST
-        if wanted.transform == "log10":
-            usable &= raw[:, t] > 0
-            values[usable, t] = np.log10(raw[usable, t])
-        elif wanted.transform == "is_zero":
-            values[usable, t] = raw[usable, t] == 0
-        elif wanted.task == "classification":
-            usable &= (raw[:, t] == 0) | (raw[:, t] == 1)
-            values[usable, t] = raw[usable, t]
-        else:
-            values[usable, t] = raw[usable, t]
+    values = np.stack([p.transformed(own) for p, own in zip(properties, raw.T, strict=True)], 1)
 
     def why(row: int) -> str:
         own = [(faults or {}).get(wanted.column, {}).get(row) for wanted in properties]
         return "; ".join(
-            fault or _why_unusable(wanted, value)
+            fault or wanted.why_unusable(value)
             for fault, wanted, value in zip(own, properties, raw[row].tolist(), strict=True)
         )
 
@@ -244,15 +281,3 @@ def check_spread(properties: Sequence[Property], target: np.ndarray) -> None:
                 f"{p.name} is {known[0]:g} in all {len(known):,} crystals of train: there is "
                 "nothing to learn, so leave it out"
             )
-
-
-def _why_unusable(wanted: Property, value: float) -> str:
-    if np.isnan(value):
-        return f"no value of {wanted.name}"
-    if np.isinf(value):
-        return f"{wanted.name} is infinite"
-    if abs(value) > LARGEST:
-        return f"{wanted.name} = {value:g}: 32-bit numbers end at {LARGEST:.0e}"
-    if wanted.transform == "log10":
-        return f"{wanted.name} = {value:g}: log10 needs a value above 0"
-    return f"{wanted.name} = {value:g}: a class is 0 or 1"

@@ -107,13 +107,13 @@ def _predictions(prediction: Predictions) -> list[dict[str, str]]:
         if prediction.uncertainty is not None:
             spread = prediction.uncertainty[0, t]
             transformed += f" ± {spread:.4f}"
-            if p.transform == "log10":  # it is not the same upwards and downwards
+            if p.is_rescaled:  # it is not the same upwards and downwards
                 low, high = in_own_unit(p, np.array([value - spread, value + spread]))
                 unit += f" ({low:.4g} to {high:.4g})"
         name = p.name.replace("_", " ")
         if p.task == "classification":
             texts.append({"value": transformed, "unit": "", "note": f"probability, {name}"})
-        elif p.transform == "none":
+        elif not p.is_rescaled:
             texts.append({"value": transformed, "unit": unit, "note": name})
         else:
             note = f"{name} · {prediction.transformed_units[t]} = {transformed}"

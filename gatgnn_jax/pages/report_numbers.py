@@ -154,7 +154,7 @@ def property_numbers(
         "name": p.name,
         "unit": unit_of(p),
         "own_unit": p.unit,
-        "log": p.transform == "log10",
+        "log": p.is_rescaled,
         "task": p.task,
         "target": [_short(value, digits) for value in target],
         "predicted": [_short(value, digits) for value in predicted],

@@ -11,12 +11,12 @@ from data_prep.properties import Property
 
 def unit_of(p: Property) -> str:
     """The unit of the values the model works with: `log10(GPa)` for a modulus."""
-    return f"log10({p.unit})" if p.transform == "log10" else p.unit
+    return p.trained_unit
 
 
 def in_own_unit(p: Property, transformed: np.ndarray) -> np.ndarray:
     """Transformed values in the property's own unit: 10 to the power of a logarithm."""
-    return 10.0**transformed if p.transform == "log10" else transformed
+    return p.in_own_unit(transformed)
 
 
 def prediction_columns(
@@ -46,8 +46,8 @@ def prediction_columns(
         if uncertainty is not None:
             table["uncertainty" + ending] = uncertainty[:, t]
         table["unit" + ending] = unit_of(p)
-        if p.transform == "log10":
-            plain = (p.unit or "linear").lower()
+        if p.is_rescaled:
+            plain = p.own_suffix
             if target is not None:
                 table[f"target_{plain}{ending}"] = in_own_unit(p, target[:, t])
             table[f"prediction_{plain}{ending}"] = in_own_unit(p, value)
