@@ -131,11 +131,14 @@ def test_bad_input_is_explained(run, two, tmp_path, capsys):
     twin = tmp_path / "twin"
     shutil.copytree(two, twin)
     (twin / "metrics.csv").unlink()
+    damaged = Path(shutil.copytree(two, tmp_path / "damaged"))
+    (damaged / "predictions.csv").write_text("id,subset\na,test\n")
     few = write_source(tmp_path / "few.jsonl", 10, lambda number, old: old)
     for arguments, words in [
         ([tmp_path], "is no run"),
         ([unfinished], "has no summary.json"),
         ([twin], "metrics.csv is missing"),
+        ([damaged], "is damaged"),
         ([run, "--data", tmp_path / "gone"], "is gone: if it was moved, name --data"),
         ([run, "--data", few], "has no mp-"),
     ]:
