@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.settings import check_types, from_dict
+from data_prep.settings import ADDED_LATER, check_types, from_dict
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class GraphConfig:
     atom 0 of the crystal at distance radius + 1. Off: the missing slots are masked."""
     reduce: bool = True
     """Keep one node for each class of atoms that the network cannot tell apart."""
-    clusters: bool = False
+    clusters: bool = dataclasses.field(default=False, metadata=ADDED_LATER)
     """Group the atoms of a crystal by position, as the global attentions cluster-fixed,
     cluster-random and cluster-learnable need it; trainings of these switch it on themselves."""
 

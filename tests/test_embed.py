@@ -37,7 +37,7 @@ def test_the_last_layers_make_the_prediction_of_a_vector(source: Path, tmp_path:
     embed_to(tmp_path / "vectors.csv", source)
     table = pd.read_csv(tmp_path / "vectors.csv")
     assert table.id.tolist() == [row["id"] for row in bundled_rows(12)]
-    assert pd.read_csv(tmp_path / "skipped.csv").id.tolist() == ["broken"]
+    assert pd.read_csv(tmp_path / "vectors.skipped.csv").id.tolist() == ["broken"]
     config, _, model = RunDirectory.open(Path("bulk_modulus")).load_best()
     weights = {
         tuple(str(key.key) for key in path if hasattr(key, "key")): np.asarray(leaf)

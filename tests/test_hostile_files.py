@@ -127,7 +127,9 @@ def test_predict(run: Path, tmp_path: Path) -> None:
     assert str(out) in said
     assert sorted(column(out)) == sorted([*GOOD, "x]", "first", "odd label", "[/x]"])
     single_reason = {r"single latin-\udce9": "characters that cannot be printed"}
-    assert_reported(out.parent / "skipped.csv", FOLDER_REASONS | LINE_REASONS | single_reason)
+    assert_reported(
+        out.with_name("[bold]$^$.skipped.csv"), FOLDER_REASONS | LINE_REASONS | single_reason
+    )
 
 
 def test_train_a_folder(tmp_path: Path) -> None:
@@ -166,7 +168,7 @@ def test_other_commands(run: Path, tmp_path: Path) -> None:
     vectors = tmp_path / "[/x] vectors"
     command("gatgnn_jax.embed", run, folder, lines, "--out", vectors / "$^$.csv")
     assert (vectors / "$^$.png").exists()
-    assert_reported(vectors / "skipped.csv", FOLDER_REASONS | LINE_REASONS)
+    assert_reported(vectors / "$^$.skipped.csv", FOLDER_REASONS | LINE_REASONS)
     said = command("gatgnn_jax.explain", run, folder, lines, "--out", tmp_path / "[/x] explained")
     for name, reason in (FOLDER_REASONS | LINE_REASONS).items():
         assert name in said

@@ -75,11 +75,11 @@ def test_ten_good_and_five_broken_files(run, tmp_path):
     trained = pd.read_csv(run / "predictions.csv").set_index("id").prediction
     # Files keep fewer digits of the positions.
     np.testing.assert_allclose(table.prediction, trained[table.id], atol=1e-4)
-    skipped = pd.read_csv(tmp_path / "results" / "skipped.csv").set_index("id").reason
+    skipped = pd.read_csv(tmp_path / "results" / "table.skipped.csv").set_index("id").reason
     assert sorted(skipped.index) == sorted(BROKEN)
     for name, (_, reason) in BROKEN.items():
         assert reason in skipped[name]
-    assert sorted(file.name for file in out.parent.iterdir()) == ["skipped.csv", "table.csv"]
+    assert sorted(file.name for file in out.parent.iterdir()) == ["table.csv", "table.skipped.csv"]
 
 
 def test_as_a_command_of_its_own(run, tmp_path):
@@ -180,9 +180,9 @@ def test_killed_and_resumed_every_crystal_is_accounted_for_once(untrained, tmp_p
         table.drop(columns=["prediction", "prediction_gpa"]),
         whole.drop(columns=["prediction", "prediction_gpa"]),
     )
-    skipped = pd.read_csv(out.with_name("skipped.csv")).id.tolist()
+    skipped = pd.read_csv(out.with_name("table.skipped.csv")).id.tolist()
     assert skipped == ["broken-0", "broken-120", "broken-350", "broken-600"]
-    assert sorted(path.name for path in out.parent.iterdir()) == ["skipped.csv", "table.csv"]
+    assert sorted(path.name for path in out.parent.iterdir()) == ["table.csv", "table.skipped.csv"]
 
 
 def read(path):
@@ -257,7 +257,7 @@ def test_nothing_to_predict(untrained, tmp_path, capsys):
     message = error_of(predict.main, [untrained, file, "--out", out], capsys)
     assert "none of 1 crystals" in message
     assert "empty: the file is empty" in message
-    assert [path.name for path in out.parent.iterdir()] == ["skipped.csv"]
+    assert [path.name for path in out.parent.iterdir()] == ["table.skipped.csv"]
     # A later prediction takes the report away: it was about the table before.
     file.write_text(CIF)
     assert predict_to(out, untrained, file) == 0

@@ -10,6 +10,7 @@ import pytest
 
 from data_prep.build import main as build
 from gatgnn_jax import report, train
+from gatgnn_jax.pages import report as pages_report
 from gatgnn_jax.runs.directory import RunDirectory
 from tests.browser import open_page
 from tests.commands import bundled_rows, error_of, untrained_run, write_source
@@ -131,11 +132,14 @@ def test_bad_input_is_explained(run, two, tmp_path, capsys):
     twin = tmp_path / "twin"
     shutil.copytree(two, twin)
     (twin / "metrics.csv").unlink()
+    damaged = Path(shutil.copytree(two, tmp_path / "damaged"))
+    (damaged / "predictions.csv").write_text("id,subset\na,test\n")
     few = write_source(tmp_path / "few.jsonl", 10, lambda number, old: old)
     for arguments, words in [
         ([tmp_path], "is no run"),
         ([unfinished], "has no summary.json"),
         ([twin], "metrics.csv is missing"),
+        ([damaged], "is damaged"),
         ([run, "--data", tmp_path / "gone"], "is gone: if it was moved, name --data"),
         ([run, "--data", few], "has no mp-"),
     ]:
@@ -150,7 +154,7 @@ def test_a_report_that_fails_spoils_no_training(run, tmp_path, capsys, monkeypat
     def failing(*arguments):
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr(train, "write_report", failing)
+    monkeypatch.setattr(pages_report, "write_report", failing)
     assert train.main(["--resume", str(twin)]) == 0
     output = " ".join(capsys.readouterr().out.split())
     assert "no report.html (ZeroDivisionError: division by zero)" in output

@@ -38,7 +38,7 @@ WRONG_SETTINGS = [
     ("model.heads", True, "a whole number"),
     ("model.num_layers", 0, "1 or more"),
     ("model.num_layers", MISSING, "a whole number"),
-    ("model.global_attention", "all", "composition, "),
+    ("model.global_attention", 4, "text"),
     ("model.neuron", 64, "did you mean 'neurons'"),
     ("model", [], "an object"),
     ("train.learning_rate", NAN, "a number"),
@@ -102,10 +102,19 @@ def test_settings_that_are_none(copy, text):
         RunDirectory(copy).config()
 
 
+@pytest.mark.parametrize("name", ["model", "global_attention"])
+def test_a_network_that_does_not_exist(copy, name):
+    file = copy / "config.json"
+    file.write_text(edited(file.read_text(), f"model.{name}", "nothing"))
+    with pytest.raises(UserError, match=r"config\.json cannot be used: .*'nothing'"):
+        RunDirectory(copy).load_best()
+
+
 def test_settings_that_older_runs_lack_mean_their_defaults(copy):
     text = (copy / "config.json").read_text()
     config = RunConfig.from_json(text)
-    for place in ("model.residual", "train.schedule", "train.decay_norms"):
+    later = ["model.residual", "model.layer_options", "train.schedule", "train.decay_norms"]
+    for place in (*later, "graph.clusters"):
         text = edited(text, place, MISSING)
     assert RunConfig.from_json(text) == config
 

@@ -61,11 +61,11 @@ def read_finished(run: RunDirectory) -> Finished:
     """The files of a finished run.
 
     Raises:
-        UserError: some are missing.
+        UserError: some are missing or damaged.
     """
     summary = run.read_json("summary.json")
     try:
-        return Finished(
+        finished = Finished(
             name=run.path.absolute().name,
             config=run.config(),
             predictions=pd.read_csv(run.path / "predictions.csv", converters={"id": str}),
@@ -73,8 +73,21 @@ def read_finished(run: RunDirectory) -> Finished:
             summary=summary,
             skipped=read_skipped(run.path),
         )
+        for p in finished.config.properties:
+            for read in (finished.target, finished.predicted, finished.uncertainty):
+                read(p)
+        if not ("subset" in finished.predictions and "epoch" in finished.epochs):
+            raise ValueError("a column is missing")
+        if not isinstance(summary.get("best_epoch"), int):
+            raise ValueError("no best_epoch")
     except FileNotFoundError as error:
         raise UserError(f"{error.filename} is missing: train the model again") from None
+    except (ValueError, KeyError) as error:
+        raise UserError(
+            f"predictions.csv, metrics.csv or summary.json of {run.path} is damaged ({error}): put "
+            "it back from a copy, or train again"
+        ) from None
+    return finished
 
 
 def crystal_systems(structures: Mapping[int, Structure]) -> dict[int, str]:

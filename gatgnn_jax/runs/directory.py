@@ -168,7 +168,11 @@ class RunDirectory:
                 f"{self.path} has no trained model yet: finish it with --resume {self.path}"
             )
         self.restore_code(config)
-        graphdef, *states = nnx.split(nnx.eval_shape(config.new_model), nnx.Param, nnx.BatchStat)
+        try:
+            model = nnx.eval_shape(config.new_model)
+        except ValueError as error:  # no such network, or it has no such settings
+            raise UserError(f"{self.path / 'config.json'} cannot be used: {error}") from None
+        graphdef, *states = nnx.split(model, nnx.Param, nnx.BatchStat)
         return config, graphdef, ModelState(*checkpoints.load_model(best, tuple(states)))
 
 
