@@ -28,18 +28,13 @@ from gatgnn_jax.batches.feeds import make_feed
 from gatgnn_jax.batches.splits import SUBSETS
 from gatgnn_jax.cli import Device, output_folder, run_command, use_device
 from gatgnn_jax.models.base import ModelState
-from gatgnn_jax.objective import metrics, network_targets
+from gatgnn_jax.objective import METRICS, metrics, network_targets
 from gatgnn_jax.prediction.columns import digits_of, to_csv, unit_of
 from gatgnn_jax.prediction.engines import DatasetPredictor
 from gatgnn_jax.prediction.subsets import SubsetPredictions, predict_subsets
 from gatgnn_jax.runs.config import RunConfig
 from gatgnn_jax.runs.directory import RunDirectory, to_json
 from gatgnn_jax.runs.ready_made import PRETRAINED
-
-METRICS = {
-    "regression": {"mae": "MAE", "rmse": "RMSE", "r2": "R²"},
-    "classification": {"accuracy": "accuracy", "auc": "AUC", "log_loss": "log loss"},
-}
 
 
 @dataclass(frozen=True)
@@ -211,7 +206,10 @@ def metrics_table(predictions: SubsetPredictions) -> Table:
     properties = predictions.properties
     tasks = {p.task for p in properties}
     names = {
-        key: name for task, own in METRICS.items() if task in tasks for key, name in own.items()
+        key: metric.label
+        for task, own in METRICS.items()
+        if task in tasks
+        for key, metric in own.items()
     }
     table = Table("subset", "property", "unit", "crystals", *names.values())
     for column in table.columns[3:]:

@@ -1,7 +1,8 @@
 """What is learned and how well: losses and metrics of regression and classification targets."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -114,49 +115,62 @@ def _values(prediction: np.ndarray, properties: Sequence[Property]) -> np.ndarra
     return np.stack(columns, axis=-1)
 
 
+class Metric(NamedTuple):
+    """A figure of merit, of true values [n] and predicted ones or probabilities of class 1 [n]."""
+
+    label: str
+    of: Callable[[np.ndarray, np.ndarray], float]
+
+
+def _r2(target: np.ndarray, predicted: np.ndarray) -> float:
+    spread = np.square(target - target.mean()).sum()
+    return 1 - np.square(predicted - target).sum() / spread if spread > 0 else np.nan
+
+
+def _auc(target: np.ndarray, probability: np.ndarray) -> float:
+    # Imported where needed: it costs a second and 90 MB, and regressions do without.
+    from sklearn.metrics import roc_auc_score
+
+    return roc_auc_score(target, probability) if len(np.unique(target)) == 2 else np.nan
+
+
+def _log_loss(target: np.ndarray, probability: np.ndarray) -> float:
+    from sklearn.metrics import log_loss
+
+    return log_loss(target, probability, labels=[0, 1])
+
+
+METRICS: dict[str, dict[str, Metric]] = {
+    "regression": {
+        "mae": Metric("MAE", lambda y, z: np.abs(z - y).mean()),
+        "rmse": Metric("RMSE", lambda y, z: np.sqrt(np.square(z - y).mean())),
+        "r2": Metric("R²", _r2),
+    },
+    "classification": {
+        "accuracy": Metric("accuracy", lambda y, z: np.mean((z > 0.5) == (y == 1))),
+        "auc": Metric("AUC", _auc),
+        "log_loss": Metric("log loss", _log_loss),
+    },
+}
+"""By task and name; whatever stands here is in summaries, in `evaluate` and in reports."""
+
+
 def metrics(
     predicted: np.ndarray, target: np.ndarray, properties: Sequence[Property]
 ) -> dict[str, float]:
-    """Metrics over the known targets; `predicted` and `target` [C, T].
+    """The `METRICS` over the known targets; `predicted` and `target` [C, T].
 
-    Regression: mae, rmse, r2 (of the transformed values). Classification: accuracy, auc, log_loss.
-    With more than one property each name ends in the property's. What cannot be computed (no
-    targets, one class only) is NaN.
+    Those of a regression are of the transformed values. With more than one property each name ends
+    in the property's. What cannot be computed (no targets, one class only) is NaN.
     """
     result: dict[str, float] = {}
     for t, p in enumerate(properties):
         known = ~np.isnan(target[:, t])
         y, z = target[known, t].astype(np.float64), predicted[known, t].astype(np.float64)
-        own = _classification(y, z) if p.task == "classification" else _regression(y, z)
         ending = f"_{p.name}" if len(properties) > 1 else ""
-        result |= {name + ending: value for name, value in own.items()}
+        for name, metric in METRICS[p.task].items():
+            result[name + ending] = float(metric.of(y, z)) if len(y) else np.nan
     return result
-
-
-def _regression(target: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
-    if len(target) == 0:
-        return dict.fromkeys(("mae", "rmse", "r2"), np.nan)
-    error = predicted - target
-    spread = np.square(target - target.mean()).sum()
-    return {
-        "mae": float(np.abs(error).mean()),
-        "rmse": float(np.sqrt(np.square(error).mean())),
-        "r2": float(1 - np.square(error).sum() / spread) if spread > 0 else np.nan,
-    }
-
-
-def _classification(target: np.ndarray, probability: np.ndarray) -> dict[str, float]:
-    if len(target) == 0:
-        return dict.fromkeys(("accuracy", "auc", "log_loss"), np.nan)
-    # Imported where needed: it costs a second and 90 MB, and regressions do without.
-    from sklearn import metrics as sklearn_metrics
-
-    both = len(np.unique(target)) == 2
-    return {
-        "accuracy": float(np.mean((probability > 0.5) == (target == 1))),
-        "auc": float(sklearn_metrics.roc_auc_score(target, probability)) if both else np.nan,
-        "log_loss": float(sklearn_metrics.log_loss(target, probability, labels=[0, 1])),
-    }
 
 
 def selection_score(

@@ -209,6 +209,11 @@ def register_global_attention(
     GLOBAL_ATTENTIONS[name] = GlobalAttention(module, label or module.__name__, clusters=clusters)
 
 
+def label_of(name: str) -> str:
+    """What pages call a global attention; its name, if nobody has registered it here."""
+    return GLOBAL_ATTENTIONS[name].label if name in GLOBAL_ATTENTIONS else name
+
+
 def new_global_attention(config: ModelConfig, rngs: nnx.Rngs) -> nnx.Module | None:
     """The global attention that the settings name; None for `none`.
 

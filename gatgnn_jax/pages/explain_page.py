@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.colors import to_hex
 
 from data_prep.errors import Skipped
-from gatgnn_jax.models.global_attention import GLOBAL_ATTENTIONS
+from gatgnn_jax.models.global_attention import label_of
 from gatgnn_jax.pages.assemble import assemble, crystal_data
 from gatgnn_jax.prediction.columns import in_own_unit
 from gatgnn_jax.prediction.explanation import Explanation
@@ -67,19 +67,14 @@ def _crystal(crystal: ExplainedCrystal) -> dict[str, Any]:
         "views": [
             {
                 "run": view.run,
-                "method": _method(view) + _of_members(view.explanation),
-                "label": _method(view).partition(":")[0] if is_new else view.run,
+                "method": label_of(view.global_attention) + _of_members(view.explanation),
+                "label": label_of(view.global_attention).partition(":")[0] if is_new else view.run,
                 "predictions": _predictions(view.explanation.prediction),
                 **_attention(view.explanation),
             }
             for view in crystal.views
         ],
     }
-
-
-def _method(view: View) -> str:
-    """What the paper, or its author, calls the global attention."""
-    return GLOBAL_ATTENTIONS[view.global_attention].label
 
 
 def _of_members(explanation: Explanation) -> str:

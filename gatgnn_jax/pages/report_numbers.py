@@ -16,7 +16,8 @@ from data_prep.errors import Skipped
 from data_prep.properties import Property
 from gatgnn_jax.batches.splits import SUBSETS
 from gatgnn_jax.config import PRESETS
-from gatgnn_jax.objective import metrics
+from gatgnn_jax.models.global_attention import label_of
+from gatgnn_jax.objective import METRICS, metrics
 from gatgnn_jax.pages.calibration import calibration_numbers
 from gatgnn_jax.prediction.columns import digits_of, in_own_unit, unit_of
 from gatgnn_jax.runs.config import RunConfig
@@ -113,6 +114,7 @@ def report_numbers(
         "best_epoch": run.summary["best_epoch"],
         "properties": [property_numbers(run, p, cells, systems) for p in config.properties],
         "summary": dict(run.summary),
+        "global_attention": label_of(config.model.global_attention),
         "preset": preset,
         "settings": settings,
         "table": [_place(Element.from_Z(z)) for z in range(1, MAX_ATOMIC_NUMBER + 1)],
@@ -156,6 +158,7 @@ def property_numbers(
         "own_unit": p.unit,
         "log": p.is_rescaled,
         "task": p.task,
+        "metrics": {name: metric.label for name, metric in METRICS[p.task].items()},
         "target": [_short(value, digits) for value in target],
         "predicted": [_short(value, digits) for value in predicted],
         "scores": {name: {k: _short(v, 8) for k, v in s.items()} for name, s in scores.items()},

@@ -10,10 +10,6 @@ const rowsOf = subset => [...DATA.ids.keys()].filter(row => DATA.subset[row] ===
 const settingOf = name => DATA.settings.find(([, field]) => field === name)[2];
 const isClass = property => property.task === "classification";
 const errorName = property => isClass(property) ? "Wrong" : "MAE";
-const ATTENTIONS = {
-  composition: "GI M-1", "cluster-fixed": "GI M-2", "cluster-random": "GI M-3",
-  "cluster-learnable": "GI M-4", none: "no global attention",
-};
 const fixed = value => value === null ? "–" : value.toFixed(4);
 const several = (n, what) => `${count(n)} ${what}${n === 1 ? "" : "s"}`;
 const duration = seconds => seconds < 100 ? `${number(seconds, 3)} s`
@@ -37,6 +33,11 @@ const tile = (name, value, unit, note) => make("div", { class: "tile" },
   make("div", { class: "value" }, value, make("small", {}, ` ${unit}`)),
   make("div", { class: "note" }, note));
 
+// Every metric there is but those that have a tile.
+const others = (property, scores, shown) => Object.entries(property.metrics)
+  .filter(([name]) => !shown.includes(name))
+  .map(([name, label]) => `${label} ${fixed(scores[name])}`).join("; ");
+
 function tiles(property) {
   const judged = property.scores[HAS_TEST ? "test" : "val"], { summary } = DATA;
   const subset = HAS_TEST ? "Test" : "Validation", networks = settingOf("ensemble");
@@ -44,20 +45,20 @@ function tiles(property) {
     tile(`${subset} accuracy`, fixed(judged.accuracy), "",
       `always the commoner class: ${fixed(property.naive)}${alone(property)}`),
     tile(`${subset} AUC`, fixed(judged.auc), "",
-      `log loss ${fixed(judged.log_loss)}`),
+      others(property, judged, ["accuracy", "auc"])),
   ] : [
     tile(`${subset} error (MAE)`, fixed(judged.mae), property.unit,
       (property.log ? `${number(property.own_mae, 3)} ${property.own_unit}; ` : "")
       + `always the training mean: ${fixed(property.naive)}${alone(property)}`),
     tile(`${subset} R²`, fixed(judged.r2), "",
-      `RMSE ${fixed(judged.rmse)} ${property.unit}`),
+      others(property, judged, ["mae", "r2"])),
   ];
   return make("section", { class: "card tiles" }, ...quality,
     tile("Training time", duration(summary.seconds), "",
       `best epoch ${count(summary.best_epoch)} of ${count(summary.epochs)}; `
       + `${count(Math.round(summary.crystals_per_second))} crystals a second on ${summary.device}`),
     tile("Model", `${networks > 1 ? `${networks} × ` : ""}${settingOf("model").toUpperCase()}`, "",
-      `${ATTENTIONS[settingOf("global_attention")]}, `
+      `${DATA.global_attention}, `
       + `${several(settingOf("num_layers"), "layer")} of ${settingOf("neurons")} neurons, `
       + `${count(summary.parameters)} parameters`));
 }
