@@ -156,7 +156,7 @@ def property_numbers(
         "name": p.name,
         "unit": unit_of(p),
         "own_unit": p.unit,
-        "log": p.is_rescaled,
+        "log": p.transform == "log10",
         "task": p.task,
         "metrics": {name: metric.label for name, metric in METRICS[p.task].items()},
         "target": [_short(value, digits) for value in target],
