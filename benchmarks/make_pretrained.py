@@ -47,6 +47,15 @@ NAMES = {
 }
 """What a card calls the files of crystals."""
 
+LAYERS = {
+    "gatgnn": ("GATGNN", "AGAT layers"),
+    "gat": ("GATGNN", "GAT layers"),
+    "gated-gatgnn": ("Gated GATGNN", "layers"),
+    "cgcnn": ("CGCNN", "convolutions"),
+    "megnet": ("MEGNet", "blocks"),
+}
+"""What a card calls a model and its layers."""
+
 
 def command(config: RunConfig) -> str:
     """The training as a command, without the paths of its data."""
@@ -70,6 +79,14 @@ def of_property(config: RunConfig, model: ModelState, p: Property) -> tuple[RunC
     return own, ModelState(params, model.stats)
 
 
+def network(config: RunConfig) -> str:
+    """What a card calls the network, or those of an ensemble."""
+    label, layers = LAYERS[config.model.model]
+    members = config.train.ensemble
+    name = label if members == 1 else f"{members} networks {label}"
+    return f"{name}, {config.model.num_layers} {layers}{'' if members == 1 else ' each'}"
+
+
 def card(run: Finished, p: Property, numbers: Mapping[str, Any], data: str, size: int) -> str:
     """The card of a run's model of `p` as Markdown, from what `property_numbers` says.
 
@@ -86,7 +103,7 @@ def card(run: Finished, p: Property, numbers: Mapping[str, Any], data: str, size
     lines = [
         f"# {p.name}",
         "",
-        f"GATGNN, {run.config.model.num_layers} AGAT layers, {size:,} parameters; "
+        f"{network(run.config)}, {size:,} parameters; "
         f"predicts the {p.name.replace('_', ' ')}{output}.",
         "",
         f"- **Data**: {data}; training {subsets['train']:,}, validation {subsets['val']:,}, test "

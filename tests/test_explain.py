@@ -10,6 +10,7 @@ from data_prep.reading.cif import structure_from_cif
 from gatgnn_jax.batches.arrays import crystal_arrays
 from gatgnn_jax.config import ModelConfig, TrainConfig
 from gatgnn_jax.models.base import ModelState
+from gatgnn_jax.models.networks import new_network
 from gatgnn_jax.pages.explain_page import color_domain
 from gatgnn_jax.prediction.explanation import explain as explain_structure
 from gatgnn_jax.runs.config import DataInfo, RunConfig
@@ -21,24 +22,29 @@ from tests.models import batch_of, dataset_of, outputs, small_model
 def explained(structure, graph=None, global_attention="composition", **settings):
     """A small model's explanation, and the model."""
     graph = graph or GraphConfig()
-    model = small_model(graph, global_attention, **settings)
-    settings = {"num_layers": 2, "neurons": 8, "heads": 2} | settings
-    config = RunConfig(
-        graph,
-        ModelConfig(global_attention=global_attention, **settings),
-        TrainConfig(),
-        (Property("gap", "gap", "eV"),),
-        DataInfo(),
-    )
+    sizes = {"num_layers": 2, "neurons": 8, "heads": 2} | settings
+    network = ModelConfig(global_attention=global_attention, **sizes)
+    if network.model == "gated-gatgnn":
+        model = new_network(network, graph, 1, rngs=nnx.Rngs(0))
+    else:
+        model = small_model(graph, global_attention, **settings)
+    properties = (Property("gap", "gap", "eV"),)
+    config = RunConfig(graph, network, TrainConfig(), properties, DataInfo())
     graphdef, params, stats = nnx.split(model, nnx.Param, nnx.BatchStat)
     return explain_structure(config, graphdef, ModelState(params, stats), structure), model
 
 
-@pytest.mark.parametrize("global_attention", ["composition", "cluster-random", "none"])
-def test_the_full_graph_explains_the_quotient_graph(global_attention):
+@pytest.mark.parametrize(
+    ("name", "global_attention"),
+    [
+        *(("gatgnn", how) for how in ("composition", "cluster-random", "none")),
+        ("gated-gatgnn", "composition"),
+    ],
+)
+def test_the_full_graph_explains_the_quotient_graph(name, global_attention):
     """What the model computes on the graph it was trained on, told atom by atom."""
     structure = bundled(300)[2][1] * (2, 1, 1)
-    explanation, model = explained(structure, global_attention=global_attention)
+    explanation, model = explained(structure, global_attention=global_attention, model=name)
     dataset = dataset_of([structure], GraphConfig(clusters=True))
     graph = dataset.crystal(0)
     assert len(graph.atomic_number) < len(structure)

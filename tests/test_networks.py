@@ -1,4 +1,4 @@
-"""CGCNN and MEGNet as parts of the program: symmetries, quotient graphs, devices, commands."""
+"""The other networks as parts of the program: symmetries, quotient graphs, devices, commands."""
 
 import dataclasses
 
@@ -10,8 +10,7 @@ from pymatgen.core import Structure
 from data_prep.config import GRAPH_PRESETS, GraphConfig
 from data_prep.errors import UserError
 from gatgnn_jax.config import PRESETS, PUBLISHED_SIZES, ModelConfig
-from gatgnn_jax.models.cgcnn import CGCNN
-from gatgnn_jax.models.megnet import MEGNet
+from gatgnn_jax.models.networks import NETWORKS
 from gatgnn_jax.runs.directory import RunDirectory
 from gatgnn_jax.train import parse
 from tests.commands import on_two_devices, train_run
@@ -30,7 +29,7 @@ from tests.models import (
 FULL, REDUCED = GraphConfig(reduce=False), GraphConfig()
 
 
-@pytest.fixture(params=["cgcnn", "megnet"])
+@pytest.fixture(params=["gated-gatgnn", "cgcnn", "megnet"])
 def name(request):
     return request.param
 
@@ -84,10 +83,10 @@ def test_training_is_that_of_the_full_graph(name, crystals):
     actual = loss_and_gradient(network, batch_of(reduced), len(crystals))
     np.testing.assert_allclose(actual[0], expected[0], rtol=1e-4)
     assert_trees_close(actual[1], expected[1], 1e-4)
-    if name == "cgcnn":  # the other one has no batch norm
-        assert_trees_close(actual[2], expected[2], 1e-4)
-    else:
+    if name == "megnet":  # it has no batch norm
         assert not jax.tree.leaves(actual[2])
+    else:
+        assert_trees_close(actual[2], expected[2], 1e-4)
 
 
 TWO_DEVICES = """
@@ -111,7 +110,7 @@ batches = [  # two crystals, the others, all
     for chosen in (numbers < 2, numbers >= 2, numbers >= 0)
 ]
 mesh, shared, split = Mesh(jax.devices(), "data"), PartitionSpec(), PartitionSpec("data")
-for name in ("cgcnn", "megnet"):
+for name in ("gated-gatgnn", "cgcnn", "megnet"):
     graphdef, params, stats = nnx.split(
         small_network(name, GraphConfig(), num_layers=1), nnx.Param, nnx.BatchStat
     )
@@ -146,7 +145,7 @@ def test_training_command(tmp_path, name):
     small = ["--num-layers=1", "--neurons=8", "--limit=40", "--epochs=1", "--workers=1"]
     run = train_run(tmp_path / "run", "--model", name, *small)
     config, _, _ = RunDirectory.open(run).load_best()
-    assert isinstance(config.new_model(), {"cgcnn": CGCNN, "megnet": MEGNet}[name])
+    assert isinstance(config.new_model(), NETWORKS[name].network)
 
 
 def test_presets_and_options():

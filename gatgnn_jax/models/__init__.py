@@ -1,1 +1,1 @@
-"""The networks: what they have in common, GATGNN and its parts, CGCNN, MEGNet, ensembles."""
+"""The networks: what they share, GATGNN and its parts, gated GATGNN, CGCNN, MEGNet, ensembles."""

@@ -23,7 +23,8 @@ class Output(NamedTuple):
         atom_attention: [A]: each atom's weight; sums to 1 over a crystal (1 each without global
             attention; the same for all atoms of a crystal in CGCNN, which takes their mean).
         crystal_vector: [G, F]: what the fully connected layers read: the weighted sum of the atoms'
-            features (MEGNet: the readouts of atoms and edges and the state).
+            features (gated GATGNN: their mean beside it; MEGNet: the readouts of atoms and edges
+            and the state).
         edge_attention: for each layer, α of each edge and head; empty for networks without.
     """
 

@@ -49,9 +49,12 @@ def make_optimizer(config: TrainConfig, steps_per_epoch: int) -> optax.GradientT
 
 def decayed(params: Any) -> Any:
     """For each parameter whether it is neither a bias nor of a batch norm."""
-    return jax.tree_util.tree_map_with_path(
-        lambda path, _: str(path[-1].key) not in ("bias", "scale"), params
-    )
+
+    def is_matrix(path: Any, _: Any) -> bool:
+        name = [str(step.key) for step in path if hasattr(step, "key")][-1]
+        return name not in ("bias", "scale")
+
+    return jax.tree_util.tree_map_with_path(is_matrix, params)
 
 
 def freeze(optimizer: optax.GradientTransformation, parts: Sequence[str]) -> Any:
