@@ -18,7 +18,8 @@ Items: TypeAlias = dict[str, list[str]]
 _CRYSTAL_TAGS = ("_cell_length_", "_cell_angle_", "_atom_site_fract_", "_atom_site_label")
 _OTHER_TAGS = ("_publ_", "_journal_", "_pd_", "_refln_", "_iucr_")
 
-_HEADER = re.compile(r"data_\S*", re.IGNORECASE)
+# What begins a block, or begins or ends a text field.
+_MARK = re.compile(r"^(?:;|[^\S\n]*data_(\S*))", re.IGNORECASE | re.MULTILINE)
 
 
 class Block(NamedTuple):
@@ -48,19 +49,18 @@ def split_blocks(text: str) -> list[Block]:
     A ``data_`` line within a text field (between lines that begin with ``;``) begins no block.
     """
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
-    found = _HEADER.findall(text)
-    if len(found) == 1 and _HEADER.match(text.lstrip()):
-        return [Block(found[0][5:], text)]
-    blocks: list[tuple[str, list[str]]] = []
+    names, starts = list[str](), list[int]()
     in_text = False
-    for line in text.splitlines(keepends=True):
-        if line.startswith(";"):
+    for mark in _MARK.finditer(text):
+        if mark[0] == ";":
             in_text = not in_text
-        elif not in_text and (header := _HEADER.match(line.lstrip())):
-            blocks.append((header[0][5:], []))
-        if blocks:
-            blocks[-1][1].append(line)
-    return [Block(name, "".join(lines)) for name, lines in blocks]
+        elif not in_text:
+            names.append(mark[1])
+            starts.append(mark.start())
+    ends = [*starts, len(text)][1:]
+    return [
+        Block(name, text[start:end]) for name, start, end in zip(names, starts, ends, strict=True)
+    ]
 
 
 def crystal_blocks(text: str) -> list[Block]:
@@ -78,8 +78,11 @@ def crystal_blocks(text: str) -> list[Block]:
 
 
 def _mentions(block: Block, tags: tuple[str, ...]) -> bool:
-    text = re.sub(r"^;.*?^;", "", block.text, flags=re.MULTILINE | re.DOTALL)
-    return any(word.startswith(tags) for word in text.lower().replace(".", "_").split())
+    text = block.text.lower().replace(".", "_")
+    if not any(tag in text for tag in tags):  # so that a million empty blocks take no time
+        return False
+    text = re.sub(r"^;.*?^;", "", text, flags=re.MULTILINE | re.DOTALL)
+    return any(word.startswith(tags) for word in text.split())
 
 
 def parse_block(block: Block) -> Items:
