@@ -6,6 +6,7 @@ newer dictionaries write ``_atom_site.fract_x`` for ``_atom_site_fract_x``.
 
 import codecs
 import re
+from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import gemmi
@@ -41,6 +42,12 @@ def decode(content: bytes) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
         return content.decode("latin-1")
+
+
+def is_cut(numbers: Sequence[str]) -> bool:
+    """Whether the last of some numbers has fewer decimals than the others, which agree."""
+    decimals = [len(number.partition(".")[2]) for number in numbers]
+    return len(decimals) > 2 and len({*decimals[:-1]}) == 1 and decimals[-1] < decimals[0]
 
 
 def split_blocks(text: str) -> list[Block]:
@@ -113,7 +120,7 @@ def parse_block(block: Block) -> Items:
             tags, values = item.loop.tags, item.loop.values
             for column, tag in enumerate(tags):
                 _add(items, tag, values[column :: len(tags)])
-    if values and not text[-1].isspace() and _is_cut(values[len(tags) - 1 :: len(tags)]):
+    if values and not text[-1].isspace() and _ends_cut(tags, values):
         raise BadCrystal(
             f"the CIF ends within a line, and {values[-1]} has fewer digits than the numbers above "
             "it: it seems to be cut off; get the whole file"
@@ -121,10 +128,12 @@ def parse_block(block: Block) -> Items:
     return items
 
 
-def _is_cut(column: list[str]) -> bool:
-    """Whether the last number of a column has fewer decimals than the others, which agree."""
-    *others, last = [len(value.partition(".")[2]) for value in column]
-    return len(others) > 1 and len(set(others)) == 1 and last < others[0]
+def _ends_cut(tags: list[str], values: list[str]) -> bool:
+    """Whether the last number of a loop has been cut, by its column or by all positions."""
+    positions = [number for number, tag in enumerate(tags) if "fract_" in tag.lower()]
+    alike = [[len(tags) - 1], positions if len(tags) - 1 in positions else []]
+    rows = [values[row : row + len(tags)] for row in range(0, len(values), len(tags))]
+    return any(is_cut([row[column] for row in rows for column in columns]) for columns in alike)
 
 
 def _add(items: Items, tag: str, values: list[str]) -> None:
