@@ -13,6 +13,9 @@ from data_prep.labels import atom_labels
 MIN_CELL_HEIGHT = 0.1
 """Cells flatter than this (Å) are taken for a mistake in the file."""
 
+MAX_LENGTH = 1e6
+"""Numbers larger than this (Å) are no lengths, and their products may be no numbers."""
+
 MIN_VOLUME = 1.0
 """Cells with less room for an atom than this (Å³) are taken for one in other units."""
 
@@ -54,6 +57,11 @@ def check_structure(structure: Structure) -> np.ndarray:
     matrix = structure.lattice.matrix
     if not np.isfinite(matrix).all() or not np.isfinite(structure.frac_coords).all():
         raise BadCrystal("the cell or a position is not a finite number")
+    if np.abs(matrix).max() > MAX_LENGTH or np.abs(structure.frac_coords).max() > MAX_LENGTH:
+        raise BadCrystal(
+            f"the cell or a position is beyond all measure: more than {MAX_LENGTH:g} Å, or as many "
+            "cells away"
+        )
     areas = np.linalg.norm(np.cross(np.roll(matrix, -1, 0), np.roll(matrix, 1, 0)), axis=1)
     volume = structure.lattice.volume
     if volume < MIN_CELL_HEIGHT * areas.max():

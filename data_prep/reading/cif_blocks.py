@@ -6,6 +6,7 @@ newer dictionaries write ``_atom_site.fract_x`` for ``_atom_site_fract_x``.
 
 import codecs
 import re
+from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import gemmi
@@ -18,7 +19,8 @@ Items: TypeAlias = dict[str, list[str]]
 _CRYSTAL_TAGS = ("_cell_length_", "_cell_angle_", "_atom_site_fract_", "_atom_site_label")
 _OTHER_TAGS = ("_publ_", "_journal_", "_pd_", "_refln_", "_iucr_")
 
-_HEADER = re.compile(r"data_\S*", re.IGNORECASE)
+# What begins a block, or begins or ends a text field.
+_MARK = re.compile(r"^(?:;|[^\S\n]*data_(\S*))", re.IGNORECASE | re.MULTILINE)
 
 
 class Block(NamedTuple):
@@ -42,25 +44,30 @@ def decode(content: bytes) -> str:
         return content.decode("latin-1")
 
 
+def is_cut(numbers: Sequence[str]) -> bool:
+    """Whether the last of some numbers has fewer decimals than the others, which agree."""
+    decimals = [len(number.partition(".")[2]) for number in numbers]
+    return len(decimals) > 2 and len({*decimals[:-1]}) == 1 and decimals[-1] < decimals[0]
+
+
 def split_blocks(text: str) -> list[Block]:
     """The blocks of a CIF, in order; what comes before the first is dropped.
 
     A ``data_`` line within a text field (between lines that begin with ``;``) begins no block.
     """
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
-    found = _HEADER.findall(text)
-    if len(found) == 1 and _HEADER.match(text.lstrip()):
-        return [Block(found[0][5:], text)]
-    blocks: list[tuple[str, list[str]]] = []
+    names, starts = list[str](), list[int]()
     in_text = False
-    for line in text.splitlines(keepends=True):
-        if line.startswith(";"):
+    for mark in _MARK.finditer(text):
+        if mark[0] == ";":
             in_text = not in_text
-        elif not in_text and (header := _HEADER.match(line.lstrip())):
-            blocks.append((header[0][5:], []))
-        if blocks:
-            blocks[-1][1].append(line)
-    return [Block(name, "".join(lines)) for name, lines in blocks]
+        elif not in_text:
+            names.append(mark[1])
+            starts.append(mark.start())
+    ends = [*starts, len(text)][1:]
+    return [
+        Block(name, text[start:end]) for name, start, end in zip(names, starts, ends, strict=True)
+    ]
 
 
 def crystal_blocks(text: str) -> list[Block]:
@@ -78,8 +85,11 @@ def crystal_blocks(text: str) -> list[Block]:
 
 
 def _mentions(block: Block, tags: tuple[str, ...]) -> bool:
-    text = re.sub(r"^;.*?^;", "", block.text, flags=re.MULTILINE | re.DOTALL)
-    return any(word.startswith(tags) for word in text.lower().replace(".", "_").split())
+    text = block.text.lower().replace(".", "_")
+    if not any(tag in text for tag in tags):  # so that a million empty blocks take no time
+        return False
+    text = re.sub(r"^;.*?^;", "", text, flags=re.MULTILINE | re.DOTALL)
+    return any(word.startswith(tags) for word in text.split())
 
 
 def parse_block(block: Block) -> Items:
@@ -110,7 +120,7 @@ def parse_block(block: Block) -> Items:
             tags, values = item.loop.tags, item.loop.values
             for column, tag in enumerate(tags):
                 _add(items, tag, values[column :: len(tags)])
-    if values and not text[-1].isspace() and _is_cut(values[len(tags) - 1 :: len(tags)]):
+    if values and not text[-1].isspace() and _ends_cut(tags, values):
         raise BadCrystal(
             f"the CIF ends within a line, and {values[-1]} has fewer digits than the numbers above "
             "it: it seems to be cut off; get the whole file"
@@ -118,10 +128,12 @@ def parse_block(block: Block) -> Items:
     return items
 
 
-def _is_cut(column: list[str]) -> bool:
-    """Whether the last number of a column has fewer decimals than the others, which agree."""
-    *others, last = [len(value.partition(".")[2]) for value in column]
-    return len(others) > 1 and len(set(others)) == 1 and last < others[0]
+def _ends_cut(tags: list[str], values: list[str]) -> bool:
+    """Whether the last number of a loop has been cut, by its column or by all positions."""
+    positions = [number for number, tag in enumerate(tags) if "fract_" in tag.lower()]
+    alike = [[len(tags) - 1], positions if len(tags) - 1 in positions else []]
+    rows = [values[row : row + len(tags)] for row in range(0, len(values), len(tags))]
+    return any(is_cut([row[column] for row in rows for column in columns]) for columns in alike)
 
 
 def _add(items: Items, tag: str, values: list[str]) -> None:

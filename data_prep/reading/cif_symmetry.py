@@ -37,6 +37,10 @@ METRIC_TOLERANCE = 4e-3
 """How far an operation may change the cell: about 0.2 % of a length, 0.2° of an angle."""
 
 
+MAX_OPERATIONS = 2_000
+"""192 in the largest groups, twice that with the reversal of time, and more in larger cells."""
+
+
 class Operations(NamedTuple):
     """The m operations of a space group, centring included: x → rotation x + translation."""
 
@@ -159,8 +163,10 @@ def _listed(items: Items) -> Operations | None:
         triplets = [text for value in items.get(tag, []) if (text := text_of(value))]
         if not triplets:
             continue
+        _check_count(len(triplets))
         if "magn" in tag:
             centring = items.get("_space_group_symop_magn_centering_xyz", ["x,y,z,+1"])
+            _check_count(len(centring) * len(triplets))
             triplets = [
                 (gemmi.Op(_without_time(text_of(shift))) * gemmi.Op(_without_time(triplet)))
                 .wrap()
@@ -170,6 +176,11 @@ def _listed(items: Items) -> Operations | None:
             ]
         return operations(tuple(triplets), "as listed")
     return None
+
+
+def _check_count(listed: int) -> None:
+    if listed > MAX_OPERATIONS:
+        raise BadCrystal(f"{listed:,} symmetry operations are too many: no space group has so many")
 
 
 def _without_time(triplet: str) -> str:

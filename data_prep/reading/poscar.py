@@ -14,6 +14,7 @@ from pymatgen.core import Element, Structure
 
 from data_prep.errors import BadCrystal
 from data_prep.labels import numbered
+from data_prep.reading.cif_blocks import is_cut
 
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eEdD][-+]?\d+)?")
 _COUNT = re.compile(r"\d{1,9}")
@@ -57,6 +58,8 @@ def structure_from_poscar(text: str) -> Structure:
         raise _unreadable(f"{len(rows)} positions for {sum(counts)} atoms: the file is cut off")
     if len(_numbers(lines[start + len(rows)].split())) >= 3:
         raise _unreadable(f"more positions than the {len(rows)} atoms it counts")
+    if text.endswith(rows[-1][-1]) and is_cut([number for row in rows for number in row[:3]]):
+        raise _unreadable(f"it ends within a line: {rows[-1][-1]} has fewer digits than the others")
     positions = np.array([_position(row, start + n) for n, row in enumerate(rows, 1)])
     elements = _named_elements(symbols, counts, [_symbol_behind(row) for row in rows], start)
     return Structure(

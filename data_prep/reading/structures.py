@@ -1,5 +1,6 @@
 """One crystal structure from a file, a text or a dictionary, or the reason why there is none."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -81,9 +82,9 @@ def crystals_in(name: str, path: Path) -> list[tuple[str, Path | str]]:
         blocks = []
     if len(blocks) < 2:
         return [(name, path)]
-    names = [block.name for block in blocks]
+    count = Counter(block.name for block in blocks)
     return [
-        (f"{name}:{block.name}" + f":{place}" * (names.count(block.name) > 1), block.text)
+        (f"{name}:{block.name}" + f":{place}" * (count[block.name] > 1), block.text)
         for place, block in enumerate(blocks, 1)
     ]
 

@@ -1,0 +1,1 @@
+"""Damaged and hostile files against the readers (``python -m benchmarks.fuzz``)."""
