@@ -6,6 +6,7 @@ from typing import Any, Literal
 from data_prep.config import GRAPH_PRESETS, GraphConfig
 from data_prep.settings import ADDED_LATER, check_types
 
+Precision = Literal["float32", "tensorfloat32", "bfloat16"]
 ScheduleName = Literal["piecewise", "one-cycle", "cosine"]
 PresetName = Literal["best", "paper-cgcnn", "paper-megnet", "official", "gated", "cgcnn", "megnet"]
 
@@ -56,6 +57,9 @@ class ModelConfig:
         concat_composition: put an embedding of the composition beside the crystal vector.
         layer_options: further parameters of a layer's constructor, as width=3.
         attention_options: the same of a global attention's.
+        precision: how matmuls take their inputs on a GPU or TPU: in full (float32), or rounded for
+            speed: to TF32 (tensorfloat32; three bfloat16 products on a TPU), or to bfloat16 (on a
+            TPU; GPUs have TF32 for it). CPUs always take them in full.
 
     Raises:
         ValueError: a setting outside its range.
@@ -72,6 +76,7 @@ class ModelConfig:
     concat_composition: bool = False
     layer_options: tuple[str, ...] = field(default=(), metadata=ADDED_LATER)
     attention_options: tuple[str, ...] = field(default=(), metadata=ADDED_LATER)
+    precision: Precision = field(default="float32", metadata=ADDED_LATER)
 
     def __post_init__(self) -> None:
         check_types(self)

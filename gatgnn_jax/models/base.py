@@ -2,7 +2,8 @@
 
 import ast
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -60,6 +61,22 @@ class ModelState(NamedTuple):
 
     params: nnx.State
     stats: nnx.State
+
+
+def in_own_precision(call: Callable[..., Output]) -> Callable[..., Output]:
+    """Let a network's `__call__` multiply in its `precision`, whatever JAX's own setting is.
+
+    JAX would round the inputs of matmuls, on NVIDIA GPUs to TF32 and on TPUs to bfloat16. What is
+    chosen here is written into each matmul as it is traced, so that gradients have it too and a
+    compiled program loses no time by it.
+    """
+
+    @wraps(call)
+    def called(network: Any, *arguments: Any, **settings: Any) -> Output:
+        with jax.default_matmul_precision(network.precision):
+            return call(network, *arguments, **settings)
+
+    return called
 
 
 def linear(in_features: int, out_features: int, rngs: nnx.Rngs) -> nnx.Linear:

@@ -26,7 +26,6 @@ Weigh = Callable[[jax.Array, Neighborhoods, Any], tuple[jax.Array, Any]]
 """`(logits [edges, H], neighborhoods, inputs) → (attention [edges, H], anything else)`"""
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
 def attend(
     weigh: Weigh,
     neighborhoods: Neighborhoods,
@@ -52,7 +51,13 @@ def attend(
     Returns:
         m [N, F], α [edges, H] and what else `weigh` returns.
     """
-    return _forward(weigh, neighborhoods, nodes, bonds, vectors, inputs)[0]
+    precision = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
+    return _attend(weigh, precision, neighborhoods, nodes, bonds, vectors, inputs)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _attend(weigh: Weigh, precision: str | None, *arrays: Any) -> tuple[jax.Array, jax.Array, Any]:
+    return _forward(weigh, precision, *arrays)[0]
 
 
 class _Rows(NamedTuple):
@@ -107,6 +112,7 @@ def _join(blocks: jax.Array, like: jax.Array) -> jax.Array:
 
 def _forward(
     weigh: Weigh,
+    precision: str | None,
     neighborhoods: Neighborhoods,
     nodes: jax.Array,
     bonds: jax.Array,
@@ -137,8 +143,13 @@ def _forward(
     return (message, attention, other), residuals
 
 
-def _backward(weigh: Weigh, residuals: Any, cotangents: Any) -> Any:
-    del weigh
+def _backward(weigh: Weigh, precision: str | None, residuals: Any, cotangents: Any) -> Any:
+    # Traced when the network's call has ended, and with it the setting of its precision.
+    with jax.default_matmul_precision(precision):
+        return _gradients(residuals, cotangents)
+
+
+def _gradients(residuals: Any, cotangents: Any) -> Any:
     neighborhoods, nodes, bonds, vectors, attention, pull_back = residuals
     d_message, d_attention, d_other = cotangents
     edges = _Rows.of(neighborhoods)
@@ -174,7 +185,7 @@ def _backward(weigh: Weigh, residuals: Any, cotangents: Any) -> Any:
     return None, d_nodes, d_bonds, d_vectors.sum(0), d_inputs
 
 
-attend.defvjp(_forward, _backward)
+_attend.defvjp(_forward, _backward)
 
 
 def _dot(x: jax.Array, weights: jax.Array) -> jax.Array:

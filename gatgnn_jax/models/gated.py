@@ -16,7 +16,7 @@ from data_prep.config import GraphConfig
 from data_prep.elements import element_features
 from gatgnn_jax.batches.layout import Neighborhoods
 from gatgnn_jax.config import ModelConfig
-from gatgnn_jax.models.base import Output, linear
+from gatgnn_jax.models.base import Output, in_own_precision, linear
 from gatgnn_jax.models.batch_norm import BatchNorm
 from gatgnn_jax.models.global_attention import Atoms, atom_weights, new_global_attention
 from gatgnn_jax.models.ops import gaussian_expansion, glorot_uniform, softplus
@@ -99,6 +99,7 @@ class GatedGATGNN(nnx.Module):
         self, config: ModelConfig, graph: GraphConfig, num_outputs: int, *, rngs: nnx.Rngs
     ):
         """`num_outputs` counts one for a regression and one for each class of a classification."""
+        self.precision = config.precision
         self.gaussian_centers = tuple(graph.gaussian_centers.tolist())
         self.gaussian_step = graph.gaussian_step
 
@@ -121,6 +122,7 @@ class GatedGATGNN(nnx.Module):
         self.hidden = nnx.List([linear(a, b, rngs) for a, b in pairwise(widths)])
         self.out = linear(widths[-1], num_outputs, rngs)
 
+    @in_own_precision
     def __call__(
         self,
         graph: jraph.GraphsTuple,

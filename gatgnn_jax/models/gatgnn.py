@@ -12,7 +12,7 @@ from data_prep.config import GraphConfig
 from data_prep.elements import COMPOSITION_SIZE, element_features
 from gatgnn_jax.batches.layout import Neighborhoods
 from gatgnn_jax.config import ModelConfig
-from gatgnn_jax.models.base import Output, constructor_options, linear
+from gatgnn_jax.models.base import Output, constructor_options, in_own_precision, linear
 from gatgnn_jax.models.global_attention import Atoms, atom_weights, new_global_attention
 from gatgnn_jax.models.layers import LAYERS
 from gatgnn_jax.models.ops import gaussian_expansion, softplus
@@ -26,6 +26,7 @@ class GATGNN(nnx.Module):
     ):
         """`num_outputs` counts one for a regression and one for each class of a classification."""
         neurons = config.neurons
+        self.precision = config.precision
         self.gaussian_centers = tuple(graph.gaussian_centers.tolist())
         self.gaussian_step = graph.gaussian_step
 
@@ -44,6 +45,7 @@ class GATGNN(nnx.Module):
         self.hidden = nnx.List([linear(a, b, rngs) for a, b in pairwise(widths)])
         self.out = linear(widths[-1], num_outputs, rngs)
 
+    @in_own_precision
     def __call__(
         self,
         graph: jraph.GraphsTuple,

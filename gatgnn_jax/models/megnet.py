@@ -24,7 +24,7 @@ from data_prep.config import GraphConfig
 from data_prep.elements import MAX_ATOMIC_NUMBER
 from gatgnn_jax.batches.layout import Neighborhoods, crystal_of_nodes
 from gatgnn_jax.config import ModelConfig
-from gatgnn_jax.models.base import Output, linear
+from gatgnn_jax.models.base import Output, in_own_precision, linear
 from gatgnn_jax.models.ops import gaussian_expansion, glorot_uniform, softplus
 
 SET2SET_PASSES = 3
@@ -189,6 +189,7 @@ class MEGNet(nnx.Module):
         self, config: ModelConfig, graph: GraphConfig, num_outputs: int, *, rngs: nnx.Rngs
     ):
         """`num_outputs` counts one for a regression and one for each class of a classification."""
+        self.precision = config.precision
         self.gaussian_centers = tuple(graph.gaussian_centers.tolist())
         self.gaussian_step = graph.gaussian_step
 
@@ -206,6 +207,7 @@ class MEGNet(nnx.Module):
         self.hidden = Dense([4 * half + features, features, half], rngs=rngs)
         self.out = linear(half, num_outputs, rngs)
 
+    @in_own_precision
     def __call__(
         self,
         graph: jraph.GraphsTuple,

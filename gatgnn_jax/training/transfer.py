@@ -1,6 +1,7 @@
 """Starting from a trained model, and keeping parts of a model as they are."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -25,7 +26,8 @@ def trained_run(path: Path, config: RunConfig) -> RunDirectory:
     trained = run.config()
     if trained.train.ensemble > 1:
         raise UserError(f"--init-from {path} is an ensemble: give a run of a single network")
-    for own, other in ((config.model, trained.model), (config.graph, trained.graph)):
+    model = replace(trained.model, precision=config.model.precision)  # no part of the weights
+    for own, other in ((config.model, model), (config.graph, trained.graph)):
         if different := [
             as_option(name, getattr(other, name))
             for name in vars(own)
