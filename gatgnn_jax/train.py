@@ -12,6 +12,7 @@ import tyro
 from data_prep.config import GraphConfig
 from data_prep.errors import UserError
 from gatgnn_jax.batches.feeds import Streaming
+from gatgnn_jax.batches.processes import joined
 from gatgnn_jax.cli import Device, run_command
 from gatgnn_jax.config import PRESETS, ModelConfig, PresetName, TrainConfig
 from gatgnn_jax.pipeline import Execution, go_on, start
@@ -49,6 +50,10 @@ class TrainOptions:
     """Where else to send each epoch's metrics: tensorboard (to RUN/tensorboard), wandb."""
     workers: int | None = None
     """Processes that prepare the data; all cores by default."""
+    distributed: str | None = None
+    """Train with several processes, each of which runs this command: auto where the cluster says
+    which one this is (SLURM, Open MPI, Kubernetes), else HOST:PORT/COUNT/NUMBER: the first one's
+    address, how many there are, and which this is (0, 1, …). See docs/scaling.md."""
     quiet: tyro.conf.FlagCreatePairsOff[bool] = False
     """Show errors only."""
     graph: Annotated[GraphConfig, tyro.conf.arg(name="")] = PRESETS["paper-cgcnn"].graph
@@ -86,10 +91,11 @@ def main(arguments: list[str]) -> int:
     """The command; returns the exit status."""
     options = parse(arguments)
     how = Execution(options.device, options.stream, options.log, options.workers, options.quiet)
-    if options.resume is None:
-        return start(asked_for(options), options.run_dir, how)[1]
-    _refuse_other_settings(options)
-    return go_on(options.resume, how)[1]
+    with joined(options.distributed):
+        if options.resume is None:
+            return start(asked_for(options), options.run_dir, how)[1]
+        _refuse_other_settings(options)
+        return go_on(options.resume, how)[1]
 
 
 def asked_for(options: TrainOptions) -> NewRun:
@@ -110,7 +116,7 @@ def _refuse_other_settings(options: TrainOptions) -> None:
     """A resumed run keeps its settings; say so instead of ignoring what was asked for."""
     preset = PRESETS[options.preset]
     default = TrainOptions(graph=preset.graph, model=preset.model, train=preset.train)
-    allowed = {"resume", "device", "stream", "log", "workers", "quiet"}
+    allowed = {"resume", "distributed", "device", "stream", "log", "workers", "quiet"}
     changed = [
         f.name.replace("_", "-")
         for f in dataclasses.fields(options)
