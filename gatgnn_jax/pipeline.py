@@ -12,6 +12,13 @@ from data_prep.config import GraphConfig
 from data_prep.errors import UserError
 from data_prep.progress import plain_console
 from gatgnn_jax.batches.feeds import Streaming
+from gatgnn_jax.batches.processes import (
+    advise,
+    agree,
+    first_then_others,
+    held_by_first,
+    is_first,
+)
 from gatgnn_jax.cli import Device, use_device
 from gatgnn_jax.config import ModelConfig
 from gatgnn_jax.models.networks import new_network
@@ -21,7 +28,7 @@ from gatgnn_jax.runs.directory import RunDirectory, new_run, next_run_directory
 from gatgnn_jax.runs.one_writer import one_writer
 from gatgnn_jax.training.loggers import LoggerName, check_loggers, logging_to
 from gatgnn_jax.training.loop import Interrupted, Trainer
-from gatgnn_jax.training.prepare import NewRun, Prepared, ResumedRun, prepare
+from gatgnn_jax.training.prepare import NewRun, Prepared, Request, ResumedRun, prepare
 from gatgnn_jax.training.results import write_results
 from gatgnn_jax.training.terminal import TrainingReporter, closing_lines, headline_metric
 
@@ -54,7 +61,12 @@ class Execution:
         """
         check_loggers(self.log)
         use_device(self.device)
-        return plain_console(quiet=self.quiet)
+        return plain_console(quiet=self.quiet or not is_first())
+
+    def prepare(self, request: Request) -> Prepared:
+        """Data and settings; of several processes the first prepares what the others find kept."""
+        quiet = self.quiet or not is_first()
+        return first_then_others(lambda: prepare(request, workers=self.workers, quiet=quiet))
 
 
 def start(request: NewRun, run_dir: Path | None, how: Execution) -> tuple[RunDirectory, int]:
@@ -67,13 +79,15 @@ def start(request: NewRun, run_dir: Path | None, how: Execution) -> tuple[RunDir
     model, sources = own_code.adopt(request.model)
     request = replace(request, model=model)
     check_network(model, request.graph)
-    prepared = prepare(request, workers=how.workers, quiet=how.quiet)
+    prepared = how.prepare(request)
     trainer = _trainer(prepared, how.stream)
     if request.train.init_from is not None:
         trainer.start_from(Path(prepared.config.train.init_from or ""))
     path = run_dir or next_run_directory(Path("runs"), prepared.properties[0].name)
-    with new_run(path, prepared.config) as run:
-        own_code.keep(run.path, sources)
+    run = RunDirectory(Path(agree(str(path))))
+    with held_by_first(new_run(run.path, prepared.config)):
+        if is_first():
+            own_code.keep(run.path, sources)
         return run, _train(run, prepared, trainer, console, how.log)
 
 
@@ -88,13 +102,14 @@ def go_on(path: Path, how: Execution) -> tuple[RunDirectory, int]:
     config = run.config()
     if (run.path / "checkpoints" / "best").exists() and not (run.path / "split.json").exists():
         raise UserError(f"{run.path} was not trained here, so there is nothing to go on with")
-    with one_writer(run.path):
-        if (run.path / "summary.json").exists():
+    with held_by_first(one_writer(run.path)):
+        if agree((run.path / "summary.json").exists()):
             console.print(f"{run.path} is finished already; see {run.path / 'summary.json'}")
-            write_missing_pages(run, console)
+            if is_first():
+                write_missing_pages(run, console)
             return run, 0
         run.restore_code(config)
-        prepared = prepare(ResumedRun.of(config), workers=how.workers, quiet=how.quiet)
+        prepared = how.prepare(ResumedRun.of(config))
         trainer = _trainer(prepared, how.stream)
         if not trainer.restore(run) and config.train.init_from is not None:
             trainer.start_from(Path(config.train.init_from))
@@ -128,8 +143,10 @@ def _train(
 ) -> int:
     """Train to the end and write all results; the exit status."""
     config = prepared.config
-    run.write_text("skipped.csv", skipped_table(prepared.skipped))
-    run.write_json("split.json", prepared.split_ids())
+    advise(f"python -m gatgnn_jax.train --resume {run.path}")
+    if is_first():
+        run.write_text("skipped.csv", skipped_table(prepared.skipped))
+        run.write_json("split.json", prepared.split_ids())
     sizes = ", ".join(f"{len(rows):,} {name}" for name, rows in prepared.subsets.items())
     names = ", ".join(p.name for p in config.properties)
     console.print(f"{names}: {sizes} crystals; results in {run.path}")
@@ -141,7 +158,7 @@ def _train(
     headline = headline_metric(config.properties)
     reporter = TrainingReporter(console, config.train.epochs, trainer.progress.epoch, headline)
     try:
-        with reporter, logging_to(loggers, run, reporter) as all_of_them:
+        with reporter, logging_to(loggers if is_first() else (), run, reporter) as all_of_them:
             trainer.fit(run, all_of_them)
     except Interrupted as stopped:
         console.print(
@@ -150,6 +167,7 @@ def _train(
         )
         return 128 + stopped.number
     summary = write_results(run, trainer, prepared.dataset.ids, len(prepared.skipped))
-    write_pages(run, prepared.dataset, console)
+    if is_first():
+        write_pages(run, prepared.dataset, console)
     console.print(closing_lines(summary, config.properties, run.path))
     return 0

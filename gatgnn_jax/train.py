@@ -12,6 +12,7 @@ import tyro
 from data_prep.config import GraphConfig
 from data_prep.errors import UserError
 from gatgnn_jax.batches.feeds import Streaming
+from gatgnn_jax.batches.processes import joined
 from gatgnn_jax.cli import Device, run_command
 from gatgnn_jax.config import PRESETS, ModelConfig, PresetName, TrainConfig
 from gatgnn_jax.pipeline import Execution, go_on, start
@@ -51,6 +52,10 @@ class TrainOptions:
     """Processes that prepare the data; all cores by default."""
     trust_code: tyro.conf.FlagCreatePairsOff[bool] = False
     """Run the layers and attentions that came with a run to resume, wherever it is from."""
+    distributed: str | None = None
+    """Train with several processes, each of which runs this command: auto where the cluster says
+    which one this is (SLURM, Open MPI, Kubernetes), else HOST:PORT/COUNT/NUMBER: the first one's
+    address, how many there are, and which this is (0, 1, …). See docs/scaling.md."""
     quiet: tyro.conf.FlagCreatePairsOff[bool] = False
     """Show errors only."""
     graph: Annotated[GraphConfig, tyro.conf.arg(name="")] = PRESETS["paper-cgcnn"].graph
@@ -95,10 +100,11 @@ def main(arguments: list[str]) -> int:
         options.quiet,
         options.trust_code,
     )
-    if options.resume is None:
-        return start(asked_for(options), options.run_dir, how)[1]
-    _refuse_other_settings(options)
-    return go_on(options.resume, how)[1]
+    with joined(options.distributed):
+        if options.resume is None:
+            return start(asked_for(options), options.run_dir, how)[1]
+        _refuse_other_settings(options)
+        return go_on(options.resume, how)[1]
 
 
 def asked_for(options: TrainOptions) -> NewRun:
@@ -119,7 +125,8 @@ def _refuse_other_settings(options: TrainOptions) -> None:
     """A resumed run keeps its settings; say so instead of ignoring what was asked for."""
     preset = PRESETS[options.preset]
     default = TrainOptions(graph=preset.graph, model=preset.model, train=preset.train)
-    allowed = {"resume", "device", "stream", "log", "workers", "quiet", "trust_code"}
+    own = {"device", "stream", "log", "workers", "quiet", "trust_code"}
+    allowed = own | {"resume", "distributed"}
     changed = [
         f.name.replace("_", "-")
         for f in dataclasses.fields(options)

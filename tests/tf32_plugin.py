@@ -27,7 +27,7 @@ class Counts:
 
 
 def allows_tf32(precision: Any) -> bool:
-    """Whether a matmul of this `precision` parameter may round; None is JAX's default, which may."""
+    """Whether a matmul of this `precision` may round; None is JAX's default, which may."""
     each = precision if isinstance(precision, tuple) else (precision,)
     return not IN_FULL.intersection(each)
 

@@ -5,7 +5,9 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, PartitionSpec
+
+from gatgnn_jax.batches.processes import put
 
 AXIS = "data"
 
@@ -17,4 +19,9 @@ def data_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
 
 def replicate(tree: Any, mesh: Mesh) -> Any:
     """Put a pytree on every device of the mesh; what compiled steps take and give back."""
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+    return put(tree, mesh, PartitionSpec())
+
+
+def deal_out(batches: np.ndarray, mesh: Mesh) -> jax.Array:
+    """Batches [steps, devices * B], each device's share on that device."""
+    return put(batches, mesh, PartitionSpec(None, AXIS))

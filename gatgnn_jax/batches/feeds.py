@@ -6,9 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Literal, Protocol
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
+from jax.sharding import Mesh, PartitionSpec
 
 from data_prep.dataset import GraphDataset
 from gatgnn_jax.batches.arrays import (
@@ -20,8 +19,9 @@ from gatgnn_jax.batches.arrays import (
     padded,
     sizes_of,
 )
-from gatgnn_jax.batches.devices import replicate
+from gatgnn_jax.batches.devices import AXIS, deal_out, replicate
 from gatgnn_jax.batches.gathering import BatchPlan
+from gatgnn_jax.batches.processes import agree, put_shares
 
 Streaming = Literal["auto", "always", "never"]
 
@@ -37,16 +37,20 @@ class Feed(Protocol):
 
     plan: BatchPlan
     num_crystals: int
+    placed: PartitionSpec
+    """where the crystals lie: all on every device, or on each device its own"""
 
     def __call__(self, parts: np.ndarray) -> Iterator[tuple[CrystalArrays, jax.Array]]:
         """For each part of `parts` [parts, steps, B]: crystals on the devices, and the batches.
 
-        The batches [steps, B] count within these crystals.
+        The batches [steps, B] count within the crystals of their device.
         """
 
 
 class ResidentFeed:
-    """The whole dataset lies on the devices."""
+    """The whole dataset lies on every device."""
+
+    placed = PartitionSpec()
 
     def __init__(
         self, data: CrystalArrays, subsets: Mapping[str, np.ndarray], batch_size: int, mesh: Mesh
@@ -54,12 +58,13 @@ class ResidentFeed:
         """`data` on the host; `subsets` are the crystal numbers that will be dealt."""
         self.plan = BatchPlan(sizes_of(data), list(subsets.values()), batch_size, mesh.size)
         self.num_crystals = len(data.target)
+        self.mesh = mesh
         self.data = replicate(data, mesh)
 
     def __call__(self, parts: np.ndarray) -> Iterator[tuple[CrystalArrays, jax.Array]]:
         """See `Feed`."""
         for batches in parts:
-            yield self.data, jnp.asarray(batches)
+            yield self.data, deal_out(batches, self.mesh)
 
 
 class StreamedFeed:
@@ -68,7 +73,10 @@ class StreamedFeed:
     The batches are those of `ResidentFeed`, and so is every number that comes of them; only GI M-3
     draws other random clusters in training, as it draws by an atom's row. Memory holds two parts,
     the one at work and the next. They have one shape, so that one compiled program runs them all.
+    Each device gets the crystals of its own shares, and a process reads those of its devices.
     """
+
+    placed = PartitionSpec(AXIS)
 
     def __init__(
         self,
@@ -95,15 +103,23 @@ class StreamedFeed:
                 yield window
 
     def _window(self, batches: np.ndarray) -> tuple[CrystalArrays, jax.Array]:
-        """The crystals of some batches, and the same batches counted within them."""
-        present = batches >= 0
-        numbers = batches[present]
-        local = np.full_like(batches, -1)
-        local[present] = np.arange(len(numbers))
-        data = crystal_arrays(self.dataset.take(numbers), self.target[numbers], self.dense)
-        count = len(batches) * self.plan.devices
-        shape = BatchShape(*(size * count for size in self.plan.shape))
-        return replicate(padded(data, shape), self.mesh), jnp.asarray(local)
+        """The crystals of some batches, and the same batches counted within each device's."""
+        # A share's crystals are counted one after another, from 0 in every share.
+        shares = batches.reshape(len(batches), self.plan.devices, -1).swapaxes(0, 1)
+        present = shares >= 0
+        local = (
+            np.where(present, present.reshape(len(shares), -1).cumsum(1).reshape(shares.shape), 0)
+            - 1
+        )
+        shape = BatchShape(*(size * len(batches) for size in self.plan.shape))
+
+        def crystals_of(device: int) -> CrystalArrays:
+            numbers = shares[device][present[device]]
+            data = crystal_arrays(self.dataset.take(numbers), self.target[numbers], self.dense)
+            return padded(data, shape)
+
+        local = local.astype(np.int32).swapaxes(0, 1).reshape(batches.shape)
+        return put_shares(crystals_of, self.mesh, AXIS), deal_out(local, self.mesh)
 
     def _sizes(self) -> CrystalSizes:
         """As `sizes_of` the whole dataset, which is never in memory."""
@@ -124,7 +140,7 @@ def make_feed(
     streaming: Streaming = "auto",
 ) -> Feed:
     """The feed for a dataset, with what the network is to give [C, T] as of `network_targets`."""
-    if streaming == "always" or (streaming == "auto" and _is_large(dataset, mesh)):
+    if streaming == "always" or (streaming == "auto" and agree(_is_large(dataset, mesh))):
         return StreamedFeed(dataset, target, subsets, batch_size, mesh)
     return ResidentFeed(crystal_arrays(dataset, target), subsets, batch_size, mesh)
 
@@ -133,7 +149,7 @@ def _is_large(dataset: GraphDataset, mesh: Mesh) -> bool:
     """Whether a dataset's arrays would crowd a device's memory (a CPU's: the machine's)."""
     # A sender, a bond, its distance, a multiplicity, and for merged edges a receiver.
     needed = 17 * dataset.edge_multiplicity.size
-    limit = (mesh.devices.flat[0].memory_stats() or {}).get("bytes_limit")
+    limit = (mesh.local_devices[0].memory_stats() or {}).get("bytes_limit")
     if limit is None:
         limit = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return needed > MEMORY_SHARE * limit

@@ -119,6 +119,10 @@ class BatchPlan:
     sizes, and little of it is padding: the largest batch there can be takes the largest crystal of
     every stratum, and as strata follow each other in size, that is at most about one largest
     crystal above the mean.
+
+    Which crystals make a batch does not depend on the number of devices. A device gets whole
+    strata, the same ones of every batch, so that its share fits one shape as well; they are dealt
+    so that the largest shares there can be are alike.
     """
 
     def __init__(
@@ -135,24 +139,19 @@ class BatchPlan:
             sizes: of the crystals.
             subsets: every subset that will be dealt.
             batch_size: crystals a step at most, over all devices.
-            devices: each gets an equal share of every batch.
+            devices: they share every batch.
             max_steps: an epoch's steps are a multiple of parts no longer than this, so that one
                 compiled program of that many steps runs them all.
         """
         self.sizes = sizes[:4]
         self.devices = devices
-        self.batch_size = -(-batch_size // devices)
+        self.batch_size = batch_size
         self.max_steps = max_steps
-        strata = [self._strata(subset) for subset in subsets]
-
-        def bound(sizes: np.ndarray) -> int:
-            largest = max((sizes[s] * (s >= 0)).max(axis=1).sum() for s in strata)
-            return int(largest)
-
-        nodes, edges, bonds, atoms = map(bound, self.sizes)
+        shares = np.concatenate([self._shares(self._strata(subset)) for subset in subsets])
+        crystals, nodes, edges, bonds, atoms = map(int, shares.max(axis=0))
         if sizes.slots is not None:
             edges = nodes * sizes.slots
-        self.shape = BatchShape(max(map(len, strata)), nodes, edges, bonds, atoms)
+        self.shape = BatchShape(crystals, nodes, edges, bonds, atoms)
         """of the part of a batch that one device gets"""
 
     def deal(self, subset: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
@@ -162,33 +161,60 @@ class BatchPlan:
         differ by one crystal at most.
         """
         strata = self._strata(subset)
+        owner = self._owners(strata)
         if rng is not None:
             strata = rng.permuted(strata, axis=1)
-        batches = np.full((strata.shape[1], self.shape.crystals), -1, np.int32)
-        batches[:, : len(strata)] = strata.T
-        batches = batches.reshape(-1, self.devices * self.shape.crystals)
-        return batches.reshape(self._parts(subset), -1, batches.shape[1])
+        batches = np.full((strata.shape[1], self.devices, self.shape.crystals), -1, np.int32)
+        for device in range(self.devices):
+            own = strata[owner == device]
+            batches[:, device, : len(own)] = own.T
+        return batches.reshape(self._parts(subset), -1, self.devices * self.shape.crystals)
 
     def padding_share(self, subset: np.ndarray) -> float:
         """The share of a batch's edge rows that are padding when `subset` is dealt."""
         edges = self.sizes[1]
-        batches = self._strata(subset).shape[1]
-        return float(1 - edges[subset].sum() / (batches * self.shape.edges))
+        rows = self._strata(subset).shape[1] * self.devices * self.shape.edges
+        return float(1 - edges[subset].sum() / rows)
 
     def _parts(self, subset: np.ndarray) -> int:
-        steps = -(-len(subset) // (self.batch_size * self.devices))
+        steps = -(-len(subset) // self.batch_size)
         return -(-steps // self.max_steps)
 
     def _strata(self, subset: np.ndarray) -> np.ndarray:
         """The subset by falling size, cut into rows of one crystal a batch: [strata, batches]."""
-        multiple = self._parts(subset) * self.devices
-        batches = -(-len(subset) // (self.batch_size * multiple)) * multiple
+        parts = self._parts(subset)
+        batches = -(-len(subset) // (self.batch_size * parts)) * parts
         # Edges decide a batch's cost; among equals the rest is spread evenly as well.
         node, edge, bond, atom = (sizes[subset] for sizes in self.sizes)
         order = np.lexsort((subset, atom, bond, node, edge))[::-1]
         padded = np.full(-(-len(subset) // batches) * batches, -1, np.int32)
         padded[: len(subset)] = subset[order]
         return padded.reshape(-1, batches)
+
+    def _largest(self, strata: np.ndarray) -> np.ndarray:
+        """What a stratum gives to a batch at most: [strata, 5], kinds as in `BatchShape`."""
+        rows = [(sizes[strata] * (strata >= 0)).max(axis=1) for sizes in self.sizes]
+        return np.stack([np.ones(len(strata), np.int64), *rows], axis=1)
+
+    def _owners(self, strata: np.ndarray) -> np.ndarray:
+        """The device that each stratum goes to [strata].
+
+        Largest first, each goes to the device that it fills least, where the fill is that of the
+        kind of which there is most: the rule of the longest processing time for several kinds.
+        """
+        largest = self._largest(strata)
+        share = largest / largest.sum(axis=0)
+        filled = np.zeros((self.devices, share.shape[1]))
+        owner = np.empty(len(strata), np.int64)
+        for number, own in enumerate(share):
+            owner[number] = (filled + own).max(axis=1).argmin()
+            filled[owner[number]] += own
+        return owner
+
+    def _shares(self, strata: np.ndarray) -> np.ndarray:
+        """What each device gets of a batch at most: [devices, 5]."""
+        largest, owner = self._largest(strata), self._owners(strata)
+        return np.stack([largest[owner == d].sum(axis=0) for d in range(self.devices)])
 
 
 def in_dataset_order(values: np.ndarray, batches: np.ndarray, num_crystals: int) -> np.ndarray:

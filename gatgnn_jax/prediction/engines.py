@@ -17,6 +17,7 @@ from gatgnn_jax.batches.devices import AXIS, data_mesh
 from gatgnn_jax.batches.feeds import Feed
 from gatgnn_jax.batches.forked import check_not_forked
 from gatgnn_jax.batches.gathering import gather_batch, in_dataset_order
+from gatgnn_jax.batches.processes import whole
 from gatgnn_jax.models.base import ModelState
 from gatgnn_jax.models.ensemble import call_members
 from gatgnn_jax.objective import member_spread, predicted_values
@@ -65,7 +66,7 @@ class StreamPredictor:
         # Shares as crystals of both presets have them; most batches are full in edges.
         self.usual = BatchShape(batch_size, edges // 4, edges, edges // 2, edges)
         # Large jobs are held up by the preparation of graphs, so that one device is enough.
-        self.mesh = data_mesh(jax.devices()[:1])
+        self.mesh = data_mesh(jax.local_devices()[:1])
         self.model = jax.device_put(model, self.mesh.devices.flat[0])
         self.programs: dict[BatchShape, Any] = {}
 
@@ -128,7 +129,7 @@ class DatasetPredictor:
         """`feed` puts its crystals on the devices of `mesh`."""
         self.feed = feed
         self.properties = properties
-        self.program = make_predict(graphdef, feed.plan.shape, mesh)
+        self.program = make_predict(graphdef, feed.plan.shape, mesh, feed.placed)
 
     def __call__(self, model: ModelState, subset: np.ndarray) -> np.ndarray:
         """Predicted values [C, T] of a subset of the crystals; NaN for all others."""
@@ -144,7 +145,7 @@ class DatasetPredictor:
             if outputs:  # so that no more crystals wait on the devices than are needed
                 outputs[-1].block_until_ready()
             outputs.append(self.program(model.params, model.stats, data, batch).output)
-        return in_dataset_order(np.stack(jax.device_get(outputs)), batches, self.feed.num_crystals)
+        return in_dataset_order(np.stack(whole(outputs)), batches, self.feed.num_crystals)
 
 
 def _size(graph: CrystalGraph) -> BatchShape:
@@ -173,9 +174,12 @@ class Prediction(NamedTuple):
 
 
 def make_predict(
-    graphdef: nnx.GraphDef, shape: BatchShape, mesh: Mesh
+    graphdef: nnx.GraphDef,
+    shape: BatchShape,
+    mesh: Mesh,
+    placed: PartitionSpec = PartitionSpec(),  # noqa: B008 (immutable)
 ) -> Callable[..., Prediction]:
-    """Compiled `(params, stats, data, batches) → Prediction`; `batches` as in training."""
+    """Compiled `(params, stats, data, batches) → Prediction`; the last two as in training."""
 
     def predict(
         params: nnx.State, stats: nnx.State, data: CrystalArrays, batches: jax.Array
@@ -194,7 +198,7 @@ def make_predict(
         jax.shard_map(
             predict,
             mesh=mesh,
-            in_specs=(everywhere, everywhere, everywhere, PartitionSpec(None, AXIS)),
+            in_specs=(everywhere, everywhere, placed, PartitionSpec(None, AXIS)),
             out_specs=PartitionSpec(None, AXIS),
         )
     )

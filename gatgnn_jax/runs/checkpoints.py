@@ -37,7 +37,7 @@ def save_model(folder: Path, model: Any) -> None:
     folder = folder.absolute()
     unfinished, before = (folder.with_name(f".{folder.name}.{end}") for end in ("new", "old"))
     with _explained_writing(folder):
-        with ocp.StandardCheckpointer() as checkpointer:
+        with ocp.StandardCheckpointer(multiprocessing_options=_alone()) as checkpointer:
             checkpointer.save(unfinished, model, force=True)
             checkpointer.wait_until_finished()
         # That file tells where it was written, and is not needed.
@@ -55,11 +55,11 @@ def load_model(folder: Path, like: Any) -> Any:
     Raises:
         UserError: they are damaged, or those of another network.
     """
-    sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), like)
     with _explained_reading(folder):
         check_hashes(folder)
-        with ocp.StandardCheckpointer() as checkpointer:
+        with ocp.StandardCheckpointer(multiprocessing_options=_alone()) as checkpointer:
             # Orbax finds other names by itself, but other shapes only while it reads.
             found = checkpointer.metadata(folder.absolute()).item_metadata.tree
             if _shapes(found) != _shapes(like):
@@ -73,13 +73,14 @@ def load_model(folder: Path, like: Any) -> Any:
 def save_training(folder: Path, state: Any, progress: Mapping[str, Any]) -> None:
     """Save all that training needs to go on; the one before is removed afterwards.
 
-    `state` is a pytree of arrays, `progress` plain JSON values with the number of finished epochs
-    under `epoch`.
+    `state` is a pytree of numpy arrays, `progress` plain JSON values with the number of finished
+    epochs under `epoch`.
 
     Raises:
         UserError: it cannot be written.
     """
     with _explained_writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
         with _manager(folder) as manager:
             manager.save(
                 progress["epoch"],
@@ -146,10 +147,21 @@ def _sha256(file: Path) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
+def _alone() -> ocp.options.MultiprocessingOptions:
+    """Of several processes one writes, and each reads by itself: Orbax must not wait for others."""
+    own = jax.process_index()
+    return ocp.options.MultiprocessingOptions(primary_host=own, active_processes={own})
+
+
 def _manager(folder: Path) -> ocp.CheckpointManager:
     return ocp.CheckpointManager(
         folder.absolute(),
-        options=ocp.CheckpointManagerOptions(max_to_keep=1, enable_async_checkpointing=False),
+        options=ocp.CheckpointManagerOptions(
+            max_to_keep=1,
+            create=False,
+            enable_async_checkpointing=False,
+            multiprocessing_options=_alone(),
+        ),
     )
 
 

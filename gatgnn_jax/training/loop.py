@@ -20,6 +20,7 @@ from data_prep.dataset import GraphDataset
 from data_prep.errors import UserError
 from gatgnn_jax.batches.devices import data_mesh, replicate
 from gatgnn_jax.batches.feeds import Streaming, make_feed
+from gatgnn_jax.batches.processes import agree, by_first, exchange
 from gatgnn_jax.models.base import ModelState
 from gatgnn_jax.objective import Sums, metrics, network_targets, selection_score
 from gatgnn_jax.prediction.engines import DatasetPredictor
@@ -104,6 +105,7 @@ class Trainer:
             self.feed.plan.shape,
             self.mesh,
             config.train,
+            self.feed.placed,
         )
         self.predict = DatasetPredictor(graphdef, self.feed, config.properties, self.mesh)
 
@@ -136,10 +138,11 @@ class Trainer:
 
     def restore(self, run: RunDirectory) -> bool:
         """Take up the state the run was last saved in; False if it never was."""
-        restored = run.restore_training((self.state, self.best))
+        restored = run.restore_training(jax.device_get((self.state, self.best)))
         if restored is None:
             return False
-        (self.state, self.best), progress = restored
+        state, progress = restored
+        self.state, self.best = replicate(state, self.mesh)  # other devices, it may be
         self.progress = Progress(**progress)
         return True
 
@@ -156,13 +159,14 @@ class Trainer:
                 row = self.run_epoch()
                 timing = self.progress.timing[-1]
                 reporter.epoch(row, timing["seconds"], timing["crystals_per_second"])
-                due = time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS
-                if due or stop or self.finished:
-                    self.save(run)
+                due = agree(time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS)
+                number = max(exchange(stop[0] if stop else 0))  # one that is told to stop stops all
+                if due or number or self.finished:
+                    by_first(lambda: self.save(run))
                     saved = time.monotonic()
-                if stop and not self.finished:
-                    raise Interrupted(stop[0])
-        run.save_best(self.best)
+                if number and not self.finished:
+                    raise Interrupted(number)
+        by_first(lambda: run.save_best(jax.device_get(self.best)))
 
     def run_epoch(self) -> dict[str, float]:
         """One pass over the training crystals, then validation; the epoch's row of metrics."""
@@ -171,7 +175,7 @@ class Trainer:
         started = time.perf_counter()
         # Seeded by the epoch, not drawn on from the last one: a resumed run deals the same batches.
         rng = np.random.default_rng([settings.seed, epoch])
-        key = jax.random.key(settings.seed)
+        key = replicate(jax.random.key(settings.seed), self.mesh)
         totals: list[Sums] = []
         for data, batches in self.feed(self.feed.plan.deal(self.subsets["train"], rng)):
             if totals:  # so that no more crystals wait on the devices than are needed
@@ -223,7 +227,7 @@ class Trainer:
 
     def save(self, run: RunDirectory) -> None:
         """Save state, best model and progress; write the tables up to this epoch."""
-        run.save_training((self.state, self.best), asdict(self.progress))
+        run.save_training(jax.device_get((self.state, self.best)), asdict(self.progress))
         run.write_text("metrics.csv", _table(self.progress.rows))
         run.write_text("timing.csv", _table(self.progress.timing))
 

@@ -8,6 +8,7 @@ import numpy as np
 from flax import nnx
 
 from gatgnn_jax import __version__
+from gatgnn_jax.batches.processes import is_first
 from gatgnn_jax.batches.splits import SUBSETS
 from gatgnn_jax.models.base import parameter_count
 from gatgnn_jax.prediction.columns import digits_of, to_csv
@@ -19,7 +20,7 @@ from gatgnn_jax.training.loop import Trainer
 def write_results(
     run: RunDirectory, trainer: Trainer, ids: np.ndarray, num_skipped: int
 ) -> dict[str, Any]:
-    """Write predictions and summary; returns the summary.
+    """Write predictions and summary; returns the summary. All processes come here, one writes.
 
     Args:
         run: where to.
@@ -30,7 +31,8 @@ def write_results(
     config, progress, subsets = trainer.config, trainer.progress, trainer.subsets
     predictions = predict_subsets(trainer.predict, trainer.best, subsets, ids, trainer.target)
     table = to_csv(predictions.table(), digits=digits_of(config.properties))
-    run.write_text("predictions.csv", table)
+    if is_first():
+        run.write_text("predictions.csv", table)
 
     summary: dict[str, Any] = {}
     for name in reversed([*subsets]):
@@ -55,5 +57,6 @@ def write_results(
         "python": platform.python_version(),
         "device": f"{trainer.mesh.size} x {trainer.mesh.devices.flat[0].device_kind}",
     }
-    run.write_json("summary.json", summary)
+    if is_first():
+        run.write_json("summary.json", summary)
     return summary

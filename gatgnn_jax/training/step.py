@@ -116,10 +116,12 @@ def make_train_steps(
     shape: BatchShape,
     mesh: Mesh,
     settings: TrainConfig = TrainConfig(),  # noqa: B008 (frozen)
+    placed: PartitionSpec = PartitionSpec(),  # noqa: B008 (immutable)
 ) -> Callable[..., tuple[TrainState, Sums]]:
     """Compiled `(state, data, batches, key) → (state, sums)` over many steps.
 
-    `batches` is int32 [steps, devices * B]. The steps run in one dispatch (`lax.scan`), and the
+    `batches` is int32 [steps, devices * B]; `placed` says how `data` lie on the devices, as in
+    `Feed`. The steps run in one dispatch (`lax.scan`), and the
     state's buffers are reused: do not touch the state that was passed in.
     """
     step = partial(
@@ -139,7 +141,7 @@ def make_train_steps(
     sharded = jax.shard_map(
         steps,
         mesh=mesh,
-        in_specs=(everywhere, everywhere, PartitionSpec(None, AXIS), everywhere),
+        in_specs=(everywhere, placed, PartitionSpec(None, AXIS), everywhere),
         out_specs=everywhere,
     )
     return jax.jit(sharded, donate_argnums=0)
