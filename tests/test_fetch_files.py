@@ -99,7 +99,7 @@ def test_files_of_jarvis_are_read_as_they_are(tmp_path: Path) -> None:
     broken = {"jid": "JVASP-9", "atoms": {"lattice_mat": np.eye(3).tolist()}, "e": 1}
     path.write_text(json.dumps([*jarvis_rows(), broken]))
     _, skipped = build_dataset(path, GraphConfig(), workers=1, progress=False)
-    assert "unreadable structure: KeyError" in skipped[-1].reason
+    assert "no 'cartesian'" in skipped[-1].reason
 
 
 def test_files_that_are_not_of_jarvis(

@@ -12,7 +12,7 @@ from data_prep.errors import UserError
 from gatgnn_jax.config import PRESETS, PUBLISHED_SIZES, ModelConfig
 from gatgnn_jax.models.networks import NETWORKS
 from gatgnn_jax.runs.directory import RunDirectory
-from gatgnn_jax.train import parse
+from gatgnn_jax.train import main, parse
 from tests.commands import on_two_devices, train_run
 from tests.crystals import bundled, shuffled, without_symmetry
 from tests.models import (
@@ -171,7 +171,8 @@ def test_presets_and_options():
         ["--preset=megnet", "--hidden-neurons=64"],
     ],
 )
-def test_settings_that_a_model_does_not_have_are_refused(arguments):
+def test_settings_that_a_model_does_not_have_are_refused(arguments, tmp_path):
     option = arguments[1].partition("=")[0]
     with pytest.raises(UserError, match=f"has no {option} to choose: leave it out"):
-        parse(arguments)
+        main([*arguments, "--quiet", "--run-dir", str(tmp_path / "run")])
+    assert not (tmp_path / "run").exists()

@@ -26,6 +26,12 @@ from gatgnn_jax.runs.config import RunConfig
 EDGES_PER_CRYSTAL = 16
 """Room in a batch; the bundled crystals have 14 on average, larger ones make smaller batches."""
 
+GROWTH = 4
+"""A crystal too large for the usual batch gets one that is 4, 16, … times as large."""
+
+LARGE = 1 << 17
+"""Beyond so many edges each array has a size of its own: memory counts then, not compilations."""
+
 EVALUATION_SEED = 0
 """Random clusters are drawn from this seed in evaluation, so that predictions repeat."""
 
@@ -51,8 +57,9 @@ class StreamPredictor:
     """Predicts crystals as they come, in constant memory.
 
     Batches are filled in the order of the crystals, and all have one shape, which is compiled once.
-    Only a crystal that is too large for it goes alone, in a shape of its own, rounded up to powers
-    of two: a handful of programs serves crystals of any size, and memory follows the crystal's.
+    Only a crystal that is too large for it goes alone, in a shape larger by a power of `GROWTH`,
+    and a very large one in a shape of its own: a handful of programs serves crystals of any size,
+    and memory follows the crystal's.
     """
 
     def __init__(
@@ -104,7 +111,7 @@ class StreamPredictor:
             pack(graphs, ids, {}, self.graph), np.zeros((len(graphs), 1)), dense=False
         )
         size = BatchShape(len(graphs), *map(int, data.num_rows.sum(0)))
-        shape = self.usual if _fits(size, self.usual) else BatchShape(*map(_power_of_two, size))
+        shape = self._shape_for(size)
         if shape not in self.programs:
             self.programs[shape] = make_predict(self.graphdef, shape, self.mesh)
         batch = np.full((1, shape.crystals), -1, np.int32)
@@ -118,6 +125,15 @@ class StreamPredictor:
             crystal_vector[0, : len(graphs)].reshape(len(graphs), -1),
             member_spread(output, self.properties),
         )
+
+    def _shape_for(self, size: BatchShape) -> BatchShape:
+        """The usual shape, or the smallest of those for larger crystals that has room."""
+        shape = self.usual
+        while not _fits(size, shape):
+            shape = BatchShape(*(rows * GROWTH for rows in shape))
+            if shape.edges > LARGE:
+                return BatchShape(*map(_power_of_two, size))
+        return shape
 
 
 class DatasetPredictor:
