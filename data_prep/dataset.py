@@ -67,11 +67,6 @@ class GraphDataset:
         return _offsets(self.n_atom)
 
     @cached_property
-    def elements(self) -> set[int]:
-        """Atomic numbers that occur."""
-        return set(np.unique(self.node_atomic_number).tolist())
-
-    @cached_property
     def content_hash(self) -> str:
         """The format, and a hash of settings, values and arrays: equal hashes, equal datasets."""
         arrays = [*(getattr(self, name) for name in ARRAYS), *self.columns.values()]

@@ -3,6 +3,7 @@
 import gzip
 import itertools
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from pymatgen.core import Lattice, Structure
 from pymatgen.io.cif import CifWriter
 
 from data_prep.cache import BUNDLED
+from data_prep.errors import BadCrystal
+from data_prep.reading.sources import StructureLike, open_structures, read_item
 
 FCC_SITES = [[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]]
 
@@ -73,3 +76,13 @@ def write_lines(path: Path, rows: list) -> Path:
     text = "".join(row if isinstance(row, str) else json.dumps(row) + "\n" for row in rows)
     path.write_bytes(gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode())
     return path
+
+
+def iter_structures(paths: Iterable[StructureLike]) -> Iterator[tuple[str, Structure | BadCrystal]]:
+    """Id and structure, or the reason why there is none, of every crystal in ``paths``.
+
+    Raises:
+        UserError: as ``open_structures``.
+    """
+    results = map(read_item, open_structures(paths).items())
+    return ((record.id, structure) for record, structure in results)

@@ -129,3 +129,16 @@ def assert_trees_close(actual: Any, expected: Any, tolerance: float) -> None:
     largest = max(float(np.abs(x).max()) for x in jax.tree.leaves(expected))
     for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, atol=tolerance * largest, rtol=0)
+
+
+def crystal_mask(graph: jraph.GraphsTuple) -> jax.Array:
+    """True for the graphs that are crystals, False for padding: [G] bool."""
+    is_last = jnp.arange(graph.n_node.shape[0]) == graph.n_node.shape[0] - 1
+    return (graph.n_node > 0) & ~is_last
+
+
+def with_receivers(graph: jraph.GraphsTuple) -> jraph.GraphsTuple:
+    """The same graph with its receivers written out, for the general segment path."""
+    num_nodes = graph.nodes["atomic_number"].shape[0]
+    slots = graph.senders.shape[0] // num_nodes
+    return graph._replace(receivers=jnp.repeat(jnp.arange(num_nodes, dtype=jnp.int32), slots))

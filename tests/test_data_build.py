@@ -20,9 +20,9 @@ from data_prep.cache import BUNDLED, open_dataset
 from data_prep.config import GRAPH_PRESETS, GraphConfig
 from data_prep.errors import BadCrystal, UserError
 from data_prep.graph import CrystalGraph, build_graph
-from data_prep.reading.sources import iter_structures, open_structures
+from data_prep.reading.sources import open_structures
 from data_prep.storage import load_dataset
-from tests.crystals import NACL, bundled, rock_salt, write_lines
+from tests.crystals import NACL, bundled, iter_structures, rock_salt, write_lines
 
 ISOLATED = str(CifWriter(Structure(Lattice.cubic(30), ["Cs"], [[0, 0, 0]])))
 HEAVY = str(CifWriter(Structure(Lattice.cubic(4), ["Lr"], [[0, 0, 0]])))

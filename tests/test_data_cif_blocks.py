@@ -13,9 +13,9 @@ from data_prep.config import GraphConfig
 from data_prep.errors import BadCrystal
 from data_prep.labels import atom_labels
 from data_prep.reading.cif import structure_from_cif
-from data_prep.reading.sources import iter_structures
 from data_prep.reading.structures import read_structure
 from tests.cifs import EIGHT_SITES, TWO_SITES, cif
+from tests.crystals import iter_structures
 
 MGO = [line.replace("Na", "Mg").replace("Cl", "O") for line in EIGHT_SITES]
 SALT = cif(EIGHT_SITES)

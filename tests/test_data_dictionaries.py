@@ -17,11 +17,10 @@ from data_prep import build
 from data_prep.checks import check_structure
 from data_prep.errors import BadCrystal
 from data_prep.reading.dictionaries import structure_from_dict
-from data_prep.reading.sources import iter_structures
 from gatgnn_jax import embed, evaluate, explain, predict, train
 from gatgnn_jax.api import Predictor
 from tests.commands import TINY, bundled_rows
-from tests.crystals import rock_salt, without_symmetry, write_lines
+from tests.crystals import iter_structures, rock_salt, without_symmetry, write_lines
 
 SALT = {
     "lattice": {"matrix": [[4, 0, 0], [0, 5, 0], [0, 0, 6]]},

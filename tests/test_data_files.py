@@ -14,8 +14,8 @@ from pymatgen.core import Structure
 
 from data_prep.errors import BadCrystal, UserError
 from data_prep.reading import formats, opening, structures
-from data_prep.reading.sources import iter_structures, open_source
-from tests.crystals import NACL, rock_salt, write_lines
+from data_prep.reading.sources import open_source
+from tests.crystals import NACL, iter_structures, rock_salt, write_lines
 
 
 def reason_of(path: Path) -> str:

@@ -12,10 +12,10 @@ from data_prep.build import build_dataset
 from data_prep.cache import fingerprint
 from data_prep.config import GraphConfig
 from data_prep.errors import BadCrystal, UserError
-from data_prep.reading.sources import iter_structures, open_structures
+from data_prep.reading.sources import open_structures
 from gatgnn_jax import predict
 from tests.commands import untrained_run
-from tests.crystals import NACL, rock_salt
+from tests.crystals import NACL, iter_structures, rock_salt
 
 POSCAR = rock_salt().to(fmt="poscar")
 

@@ -15,9 +15,9 @@ from data_prep.build import build_dataset
 from data_prep.config import GraphConfig
 from data_prep.dataset import GraphDataset
 from data_prep.errors import Skipped, UserError
-from data_prep.reading.sources import iter_structures, open_source
+from data_prep.reading.sources import open_source
 from tests.commands import bundled_rows
-from tests.crystals import NACL, rock_salt, without_symmetry, write_lines
+from tests.crystals import NACL, iter_structures, rock_salt, without_symmetry, write_lines
 
 ROWS = bundled_rows(5)
 STRUCTURES = [Structure.from_dict(row["structure"]) for row in ROWS]

@@ -18,8 +18,8 @@ from data_prep import fetch
 from data_prep.build import build_dataset
 from data_prep.config import GraphConfig
 from data_prep.fetching import jarvis
-from data_prep.reading.sources import iter_structures
 from tests.commands import error_of
+from tests.crystals import iter_structures
 from tests.fetching import ROWS, STRUCTURES, serve
 
 

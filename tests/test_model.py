@@ -13,7 +13,6 @@ from data_prep.graph import CrystalGraph
 from data_prep.packing import pack
 from gatgnn_jax.batches.arrays import sizes_of
 from gatgnn_jax.batches.gathering import BatchPlan
-from gatgnn_jax.batches.layout import with_receivers
 from gatgnn_jax.models.global_attention import Atoms
 from tests.crystals import bundled
 from tests.models import (
@@ -26,6 +25,7 @@ from tests.models import (
     outputs,
     predictions,
     small_model,
+    with_receivers,
 )
 
 FULL = GraphConfig(reduce=False, clusters=True)

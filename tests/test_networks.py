@@ -96,7 +96,7 @@ from jax.sharding import Mesh, PartitionSpec
 from data_prep.config import GraphConfig
 from gatgnn_jax.batches.gathering import gather_batch
 from gatgnn_jax.batches.arrays import BatchShape
-from gatgnn_jax.batches.layout import crystal_mask
+from tests.models import crystal_mask
 from tests.crystals import bundled
 from tests.models import arrays_of, assert_trees_close, dataset_of, small_network
 

@@ -16,13 +16,12 @@ from flax import nnx
 import gatgnn_jax
 from data_prep.config import GraphConfig
 from gatgnn_jax import evaluate, explain, predict, register_layer, train
-from gatgnn_jax.batches.layout import with_receivers
 from gatgnn_jax.config import ModelConfig
 from gatgnn_jax.models.gatgnn import GATGNN
 from gatgnn_jax.models.layers import AGATLayer
 from tests.commands import TINY, error_of, predict_to, resume
 from tests.crystals import bundled, rock_salt
-from tests.models import arrays_of, batch_of, dataset_of, predictions
+from tests.models import arrays_of, batch_of, dataset_of, predictions, with_receivers
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 BLOCKS = re.findall(

@@ -134,16 +134,6 @@ def open_structures(structures: Iterable[StructureLike]) -> Source:
     )
 
 
-def iter_structures(paths: Iterable[StructureLike]) -> Iterator[tuple[str, Structure | BadCrystal]]:
-    """Id and structure, or the reason why there is none, of every crystal in ``paths``.
-
-    Raises:
-        UserError: as ``open_structures``.
-    """
-    results = map(read_item, open_structures(paths).items())
-    return ((record.id, structure) for record, structure in results)
-
-
 def _listed(records: Sequence[Record]) -> Source:
     return Source(lambda: iter(records), len(records))
 

@@ -35,24 +35,11 @@ import jax.numpy as jnp
 import jraph
 
 
-def crystal_mask(graph: jraph.GraphsTuple) -> jax.Array:
-    """True for the graphs that are crystals, False for padding: [G] bool."""
-    is_last = jnp.arange(graph.n_node.shape[0]) == graph.n_node.shape[0] - 1
-    return (graph.n_node > 0) & ~is_last
-
-
 def crystal_of_nodes(graph: jraph.GraphsTuple) -> jax.Array:
     """The graph that each node is in, [N] int32; `G - 1` for padding."""
     num_graphs, num_nodes = graph.n_node.shape[0], graph.nodes["atomic_number"].shape[0]
     numbers = jnp.arange(num_graphs, dtype=jnp.int32)
     return jnp.repeat(numbers, graph.n_node, total_repeat_length=num_nodes)
-
-
-def with_receivers(graph: jraph.GraphsTuple) -> jraph.GraphsTuple:
-    """The same graph with its receivers written out, for the general segment path."""
-    num_nodes = graph.nodes["atomic_number"].shape[0]
-    slots = graph.senders.shape[0] // num_nodes
-    return graph._replace(receivers=jnp.repeat(jnp.arange(num_nodes, dtype=jnp.int32), slots))
 
 
 def masked(logits: jax.Array, multiplicity: jax.Array) -> jax.Array:
