@@ -33,8 +33,8 @@ def epoch_ratios(
             started = time.perf_counter()
             trainer.run_epoch()
             seconds.append(time.perf_counter() - started)
-        for size, own in zip(sizes, seconds[1:], strict=True):
-            ratios[size].append(own / seconds[0])
+        for size, spent in zip(sizes, seconds[1:], strict=True):
+            ratios[size].append(spent / seconds[0])
     return ratios
 
 

@@ -79,18 +79,12 @@ def golden_errors(options: Options) -> Any:
 def repeats_to_the_bit(options: Options) -> Any:
     """Whether two trainings give the same weights, with and without deterministic sums."""
     found = {}
-    for name, flags in {"as it is": "", DETERMINISTIC: f"{DETERMINISTIC}=true"}.items():
-        environment = os.environ | {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {flags}"}
-        command = [
-            sys.executable,
-            "-m",
-            "benchmarks.fingerprint",
-            "60" if options.small else "1000",
-        ]
+    command = [sys.executable, "-m", "benchmarks.fingerprint", "60" if options.small else "1000"]
+    for name, flag in {"as it is": "", DETERMINISTIC: f"{DETERMINISTIC}=true"}.items():
+        flags = f"{os.environ.get('XLA_FLAGS', '')} {flag}".strip()
+        environment = os.environ | {"XLA_FLAGS": flags}
         hashes = [
-            subprocess.run(
-                command, env=environment, check=True, stdout=subprocess.PIPE, text=True
-            ).stdout
+            subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE).stdout
             for _ in range(2)
         ]
         found[name] = hashes[0] == hashes[1]
@@ -124,9 +118,8 @@ def block_sizes(options: Options) -> Any:
         with in_blocks_of(size):
             compiled.append((jax.jit(made["train"]).lower(*arguments).compile(), arguments))
     seconds = np.median(run_in_turn(compiled, 2 if options.small else 20)[..., 1], axis=0)
-    return _print_times(
-        "blocks of edges", dict(zip(map(str, sizes), seconds.tolist(), strict=True))
-    )
+    by_size = dict(zip(map(str, sizes), seconds.tolist(), strict=True))
+    return _print_times("blocks of edges", by_size)
 
 
 def ways_to_sum(options: Options) -> Any:
@@ -153,10 +146,12 @@ def ways_to_sum(options: Options) -> Any:
         ),
         "senders by a one-hot matmul": one_hot,
     }
-    works = {
-        name: lambda program=jax.jit(way): jax.block_until_ready(program(values))  # type: ignore[misc]
-        for name, way in ways.items()
-    }
+
+    def work(way: Callable[[jax.Array], jax.Array]) -> Callable[[], Any]:
+        program = jax.jit(way)
+        return lambda: program(values).block_until_ready()
+
+    works = {name: work(way) for name, way in ways.items()}
     seconds = in_turn(works, 3, 2 if options.small else 50)
     return _print_times("ways to sum", {n: statistics.median(own) for n, own in seconds.items()})
 
@@ -185,26 +180,31 @@ def _print_times(title: str, seconds: dict[str, float]) -> dict[str, float]:
 PARTS = (golden_errors, repeats_to_the_bit, block_sizes, ways_to_sum, speed, ensembles)
 
 
-def main(options: Options) -> None:
-    """Run one part after the other, as long as there is time."""
+def main(options: Options) -> int:
+    """Run one part after the other, as long as there is time; 1 if one has failed."""
     started = time.monotonic()
     # Two frameworks and several processes share the memory.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     use_device("auto")
     device = jax.devices()[0].device_kind
     figures: dict[str, Any] = {"device": device, "jaxlib": jaxlib.version.__version__}
-    console.print(
-        f"{device}, jaxlib {figures['jaxlib']}, {os.environ.get('XLA_FLAGS', 'no flags')}"
-    )
+    flags = os.environ.get("XLA_FLAGS", "no flags")
+    console.print(f"{device}, jaxlib {figures['jaxlib']}, {flags}")
+    failed = False
     for part in PARTS:
         if time.monotonic() - started > 60 * options.minutes:
             console.print(f"no time was left for {part.__name__}")
             continue
-        figures[part.__name__] = part(options)
+        try:
+            figures[part.__name__] = part(options)
+        except Exception:  # the other parts are still worth having
+            console.print_exception()
+            failed = True
         if options.json is not None:
             write_text(options.json, json.dumps(figures, indent=1) + "\n")
     console.print(f"{time.monotonic() - started:.0f} seconds")
+    return int(failed)
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options, prog="python -m benchmarks.gpu"))
+    sys.exit(main(tyro.cli(Options, prog="python -m benchmarks.gpu")))

@@ -3,8 +3,8 @@
 Everything is timed in turn in one process on the same crystals (PyTorch, full graph, quotient
 graph, PyTorch, …), so that a machine whose speed drifts slows all three alike; a ratio is formed
 within each round, and its median and range are printed. Peak memory is that of separate child
-processes. On a GPU, where JAX and PyTorch find one, large batches are timed as well, and matmuls both
-in float32 and in TF32, for all three alike.
+processes. On a GPU, where JAX and PyTorch find one, large batches are timed as well, and matmuls
+both in float32 and in TF32, for all three alike.
 """
 
 import json

@@ -54,7 +54,11 @@ def torch_contender(
         optimizer.step()
 
     def seconds_of(network: Any) -> float:
-        return _seconds(lambda: (train(network, ready), wait()))
+        def work() -> None:
+            train(network, ready)
+            wait()
+
+        return _seconds(work)
 
     ways: dict[str, Any] = {"eager": model}
     if on_gpu:
@@ -84,7 +88,7 @@ def torch_contender(
     return Contender(train_step, evaluate, train_epoch, way=best)
 
 
-def _seconds(work: Callable[[], Any]) -> float:
+def _seconds(work: Callable[[], None]) -> float:
     """A call's median of five, after three to warm up; infinite if it does not work here."""
     seconds = []
     try:
