@@ -5,7 +5,7 @@ of them holds nothing of the other.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +14,7 @@ import numpy as np
 from data_prep.cache import open_dataset
 from data_prep.config import GraphConfig
 from data_prep.dataset import GraphDataset
+from gatgnn_jax.config import Precision
 
 FULL, REDUCED = GraphConfig(reduce=False), GraphConfig()
 Name = Literal["torch", "full", "reduced"]
@@ -30,6 +31,7 @@ class Contender:
         train_epoch: one pass over all crystals, batching included.
         padding_share: of the edges of a batch.
         batch_shape: rows of each kind in a batch of ours.
+        way: how it computes, where it has a choice.
     """
 
     train_step: Callable[[], None]
@@ -37,6 +39,7 @@ class Contender:
     train_epoch: Callable[[], None]
     padding_share: float = 0.0
     batch_shape: Mapping[str, int] | None = None
+    way: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,17 +51,27 @@ class Crystals:
     reduced: GraphDataset
     target: np.ndarray
 
-    def contender(self, name: Name, layers: int, batch_size: int) -> Contender:
+    def at_least(self, count: int) -> "Crystals":
+        """So many, the same ones again and again if there are fewer."""
+        if count <= len(self.full):
+            return self
+        rows = np.arange(count) % len(self.full)
+        full, reduced = self.full.take(rows), self.reduced.take(rows)
+        return replace(self, full=full, reduced=reduced, target=self.target[rows])
+
+    def contender(
+        self, name: Name, layers: int, batch_size: int, precision: Precision = "float32"
+    ) -> Contender:
         """One of the programs, ready to run."""
         batch = np.sort(np.random.default_rng(0).permutation(len(self.full))[:batch_size])
         if name == "torch":
             from benchmarks.torch_contender import torch_contender
 
-            return torch_contender(self.full, self.target, layers, batch_size, batch)
+            return torch_contender(self.full, self.target, layers, batch_size, batch, precision)
         from benchmarks.jax_contender import jax_contender
 
         dataset = self.full if name == "full" else self.reduced
-        return jax_contender(dataset, self.target, layers, batch_size, batch)
+        return jax_contender(dataset, self.target, layers, batch_size, batch, precision)
 
 
 def load(path: Path, column: str, limit: int) -> Crystals:

@@ -12,7 +12,7 @@ from gatgnn_jax.batches.arrays import crystal_arrays, sizes_of
 from gatgnn_jax.batches.devices import data_mesh, replicate
 from gatgnn_jax.batches.gathering import BatchPlan
 from gatgnn_jax.compiler_memory import release_after_compiling
-from gatgnn_jax.config import ModelConfig, TrainConfig
+from gatgnn_jax.config import ModelConfig, Precision, TrainConfig
 from gatgnn_jax.models.gatgnn import GATGNN
 from gatgnn_jax.prediction.engines import make_predict
 from gatgnn_jax.training.optimizer import make_optimizer
@@ -20,7 +20,12 @@ from gatgnn_jax.training.step import init_state, make_train_steps
 
 
 def jax_contender(
-    dataset: GraphDataset, target: np.ndarray, layers: int, batch_size: int, batch: np.ndarray
+    dataset: GraphDataset,
+    target: np.ndarray,
+    layers: int,
+    batch_size: int,
+    batch: np.ndarray,
+    precision: Precision = "float32",
 ) -> Contender:
     """Our version on a dataset with targets [C]; `batch` are the crystals of a step."""
     release_after_compiling()
@@ -29,7 +34,8 @@ def jax_contender(
     mesh = data_mesh(jax.devices()[:1])
     plan = BatchPlan(sizes_of(data), [everything, batch], batch_size)
     parts = plan.deal(everything)
-    model = GATGNN(ModelConfig(num_layers=layers), dataset.config, 1, rngs=nnx.Rngs(0))
+    config = ModelConfig(num_layers=layers, precision=precision)
+    model = GATGNN(config, dataset.config, 1, rngs=nnx.Rngs(0))
     optimizer = make_optimizer(TrainConfig(), parts.shape[0] * parts.shape[1])
     graphdef, state = init_state(model, optimizer)
     properties = (Property("target", "target"),)

@@ -63,7 +63,8 @@ def _softplus(function: Any) -> Any:
     return mock.patch.object(edge_attention, "softplus", with_our_derivative(function))
 
 
-def _blocks(edges: int) -> Any:
+def in_blocks_of(edges: int) -> Any:
+    """A context in which programs are made that take edges in blocks of another size."""
     return mock.patch.dict(edge_attention.BLOCK_EDGES, {jax.default_backend(): edges})
 
 
@@ -75,17 +76,19 @@ VARIANTS: dict[str, list[Any]] = {
         mock.patch.object(layers, "attend", plain_attend),
         _softplus(division_softplus),
     ],
-    "all edges at once": [_blocks(1 << 20)],
-    "blocks of 256 edges": [_blocks(256)],
-    "blocks of 4096 edges": [_blocks(4096)],
+    "all edges at once": [in_blocks_of(1 << 20)],
+    "blocks of 256 edges": [in_blocks_of(256)],
+    "blocks of 4096 edges": [in_blocks_of(4096)],
     "softplus by a series with a division": [_softplus(division_softplus)],
     "jax.nn.softplus": [_softplus(jax.nn.softplus)],
     "a bond of its own for each edge": [],
 }
 
 
-def programs(bonds: int) -> tuple[dict[str, Callable[..., Any]], tuple[Any, ...]]:
-    """Training (gradient of parameters and bonds) and evaluation of five layers, and arguments."""
+def programs(
+    bonds: int, num_layers: int = LAYERS
+) -> tuple[dict[str, Callable[..., Any]], tuple[Any, ...]]:
+    """Training (gradient of parameters and bonds) and evaluation of layers, and arguments."""
     rng = np.random.default_rng(0)
     # Neighbours are in the same crystal of eight atoms.
     sender = np.arange(NODES)[:, None] // 8 * 8 + rng.integers(0, 8, (NODES, SLOTS))
@@ -101,7 +104,7 @@ def programs(bonds: int) -> tuple[dict[str, Callable[..., Any]], tuple[Any, ...]
     )
     x = jnp.asarray(rng.normal(size=(NODES, NEURONS)), jnp.float32)
     e = jnp.asarray(rng.normal(size=(bonds, NEURONS)), jnp.float32)
-    stack = nnx.List([AGATLayer(NEURONS, HEADS, rngs=nnx.Rngs(i)) for i in range(LAYERS)])
+    stack = nnx.List([AGATLayer(NEURONS, HEADS, rngs=nnx.Rngs(i)) for i in range(num_layers)])
     graphdef, *states = nnx.split(stack, nnx.Param, nnx.BatchStat)
     params, stats = states
 

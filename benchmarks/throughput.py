@@ -3,7 +3,8 @@
 Everything is timed in turn in one process on the same crystals (PyTorch, full graph, quotient
 graph, PyTorch, …), so that a machine whose speed drifts slows all three alike; a ratio is formed
 within each round, and its median and range are printed. Peak memory is that of separate child
-processes. Runs on a GPU where JAX and PyTorch find one.
+processes. On a GPU, where JAX and PyTorch find one, large batches are timed as well, and matmuls
+both in float32 and in TF32, for all three alike.
 """
 
 import json
@@ -31,6 +32,7 @@ from benchmarks.contenders import FULL, NAMES, Crystals, load
 from benchmarks.limits import measure_rates, step_work
 from data_prep.files import write_text
 from gatgnn_jax.batches.arrays import BatchShape
+from gatgnn_jax.config import Precision
 from gatgnn_jax.pages.plots import STYLE, save
 
 console = Console()
@@ -46,12 +48,22 @@ class Options:
     """Write all figures to this file."""
     picture: Path | None = None
     """Draw the ratios into this PNG file."""
-    batch_size: int = 256
-    """Crystals a step."""
+    batch_sizes: tuple[int, ...] = ()
+    """Crystals a step. Default: 256, and on a GPU 1,024 and 4,096 as well."""
+    precisions: tuple[Precision, ...] = ()
+    """Of matmuls. Default: float32, and on a GPU tensorfloat32 as well."""
     rounds: int = 5
     """How often each is timed, after a warm-up."""
     full: bool = False
     """Also 3 and 7 layers and the larger set (an hour on two cores)."""
+
+
+WORKS = {
+    "train": ("train_step", "training step"),
+    "eval": ("evaluate", "evaluation"),
+    "epoch": ("train_epoch", "epoch"),
+}
+"""What is timed: the part of a contender, and its title."""
 
 
 def in_turn(
@@ -75,28 +87,33 @@ def ratios(seconds: Mapping[str, Sequence[float]], name: str) -> list[float]:
     return [t / s for t, s in zip(seconds["torch"], seconds[name], strict=True)]
 
 
-def compare(crystals: Crystals, layers: int, options: Options) -> dict[str, Any]:
+def compare(
+    crystals: Crystals,
+    layers: int,
+    batch: int,
+    precision: Precision,
+    rounds: int,
+    works: Sequence[str] = tuple(WORKS),
+) -> dict[str, Any]:
     """Training step, evaluation and epoch of all three, in turn."""
-    contenders = {name: crystals.contender(name, layers, options.batch_size) for name in NAMES}
+    crystals = crystals.at_least(batch)
+    contenders = {name: crystals.contender(name, layers, batch, precision) for name in NAMES}
     count = len(crystals.full)
-    batch = min(options.batch_size, count)
     result: dict[str, Any] = {
         "crystals": crystals.name,
         "layers": layers,
         "batch_size": batch,
+        "precision": precision,
+        "torch_way": contenders["torch"].way,
         "atoms_per_crystal": len(crystals.full.atom_node) / count,
         "padding_share": {name: contenders[name].padding_share for name in NAMES},
         "batch_shape": {name: contenders[name].batch_shape for name in NAMES},
     }
-    for work, label, size, repeats in (
-        ("train_step", "train", batch, 3),
-        ("evaluate", "eval", batch, 3),
-        ("train_epoch", "epoch", count, 1),
-    ):
-        rounds = options.rounds if repeats > 1 else max(2, options.rounds - 2)
+    for label in works:
+        size, repeats = (count, 1) if label == "epoch" else (batch, 3)
         seconds = in_turn(
-            {name: getattr(contender, work) for name, contender in contenders.items()},
-            rounds,
+            {name: getattr(one, WORKS[label][0]) for name, one in contenders.items()},
+            rounds if repeats > 1 else max(2, rounds - 2),
             repeats,
         )
         for name in NAMES:
@@ -119,11 +136,14 @@ def show(result: Mapping[str, Any]) -> None:
     """A table of one comparison."""
     table = Table(
         title=f"{result['crystals']}, {result['layers']} layers, batch {result['batch_size']}, "
-        f"{result['atoms_per_crystal']:.1f} atoms a crystal"
+        f"{result['atoms_per_crystal']:.1f} atoms a crystal, {result['precision']}, "
+        f"PyTorch {result['torch_way']}"
     )
     for column in ("", "PyTorch", "full graph", "quotient graph", "ratio full", "ratio quotient"):
         table.add_column(column, justify="left" if column == "" else "right")
-    for label, title in (("train", "training step"), ("eval", "evaluation"), ("epoch", "epoch")):
+    for label, (_, title) in WORKS.items():
+        if f"{label}_torch" not in result:
+            continue
         speeds = [
             f"{result[f'{label}_{name}']['crystals_per_second']:,.0f}/s"
             for name in ("torch", "full", "reduced")
@@ -230,20 +250,25 @@ def main(options: Options) -> None:
     """Run, print, and write what was asked for."""
     if find_spec("torch_geometric") is None:
         sys.exit('error: the rival needs PyTorch: pip install -e ".[bench]"')
+    # Each of the two takes the memory it needs.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     device = jax.devices()[0]
     console.print(f"{os.cpu_count()} cores, {device.device_kind}, jax {jax.__version__}")
     if not options.data_dir.is_dir():
         console.print(f"{options.data_dir} is not there: timing the bundled crystals")
     elastic = load(options.data_dir / "mp_elastic.jsonl.gz", "bulk_modulus", 2048)
-    results = [compare(elastic, 5, options)]
-    show(results[0])
-    others = [(elastic, 3), (elastic, 7)]
+    on_gpu = device.platform == "gpu"
+    sizes = options.batch_sizes or ((256, 1024, 4096) if on_gpu else (256,))
+    precisions = options.precisions or (("float32", "tensorfloat32") if on_gpu else ("float32",))
+    cases = [(elastic, 5, size, precision) for precision in precisions for size in sizes]
     if options.full:
         large = load(options.data_dir / "mp_cgcnn.jsonl.gz", "formation_energy", 2048)
-        others += [(large, layers) for layers in (3, 5, 7)]
-        for crystals, layers in others:
-            results.append(compare(crystals, layers, options))
-            show(results[-1])
+        others = [(elastic, 3), (elastic, 7), (large, 3), (large, 5), (large, 7)]
+        cases += [(*other, sizes[0], precisions[0]) for other in others]
+    results = []
+    for case in cases:
+        results.append(compare(*case, options.rounds))
+        show(results[-1])
     figures: dict[str, Any] = {
         key: results[0][key]
         for key in ("train_full_ratio", "train_reduced_ratio", "eval_full_ratio")

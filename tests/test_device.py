@@ -65,11 +65,8 @@ def test_without_a_gpu_it_says_what_to_install(asked, monkeypatch):
         asked("gpu", CPU)
 
 
-@pytest.mark.parametrize("platform", ["cuda", "rocm", "no_such"])
-@pytest.mark.parametrize("device", ["auto", "gpu"])
+@pytest.mark.parametrize(("device", "platform"), [("auto", "no_such"), ("gpu", "rocm")])
 def test_a_platform_that_is_not_there_is_no_traceback(device, platform):
-    if platform == "cuda" and jax.default_backend() == "gpu":
-        pytest.skip("there is one here")
     done = subprocess.run(
         [sys.executable, "-m", "gatgnn_jax.predict", "bulk_modulus", "x.cif", "--device", device],
         env=os.environ | {"JAX_PLATFORMS": platform},

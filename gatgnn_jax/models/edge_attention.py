@@ -110,9 +110,14 @@ def _join(blocks: jax.Array, like: jax.Array) -> jax.Array:
     return rows.reshape(*like.shape, rows.shape[-1])
 
 
-def _forward(
+def _forward(weigh: Weigh, precision: str | None, *arrays: Any) -> tuple[Any, Any]:
+    # Like `_backward`, traced when the network's call, and with it its precision, may have ended.
+    with jax.default_matmul_precision(precision):
+        return _messages(weigh, *arrays)
+
+
+def _messages(
     weigh: Weigh,
-    precision: str | None,
     neighborhoods: Neighborhoods,
     nodes: jax.Array,
     bonds: jax.Array,
@@ -144,7 +149,6 @@ def _forward(
 
 
 def _backward(weigh: Weigh, precision: str | None, residuals: Any, cotangents: Any) -> Any:
-    # Traced when the network's call has ended, and with it the setting of its precision.
     with jax.default_matmul_precision(precision):
         return _gradients(residuals, cotangents)
 
