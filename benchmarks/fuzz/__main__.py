@@ -59,7 +59,8 @@ def run(options: Options) -> int:
     if not kinds and not with_folders:
         raise UserError(f"no kind begins with {options.kind!r}; there are: {', '.join(MAKERS)}")
     crystals = load_crystals(options.data, rng, options.crystals)
-    counts, faults = Counter[str](), Counter[tuple[str, Fault]]()
+    counts, was_read, was_compared = Counter[str](), Counter[str](), Counter[str]()
+    faults = Counter[tuple[str, Fault]]()
     console = plain_console()
 
     def note(kind: str, number: int, found: Sequence[Found]) -> None:
@@ -74,8 +75,10 @@ def run(options: Options) -> int:
             own = random.Random(f"{options.seed} {number}")
             kind = kinds[number % len(kinds)]
             case = MAKERS[kind](crystals, own)
-            found = judge(case, Path(name))
+            found, read, compared = judge(case, Path(name))
             counts[kind] += len(case.crystals)
+            was_read[kind] += read
+            was_compared[kind] += compared
             note(kind, number, found)
             if found and options.keep is not None:
                 options.keep.mkdir(parents=True, exist_ok=True)
@@ -88,17 +91,19 @@ def run(options: Options) -> int:
             count, found = folders.judge_folder(cases, folder, own)
             counts[folders.KIND] += count
             note(folders.KIND, number, found)
-    Console(width=110).print(_table(counts, faults))
+    Console(width=110).print(_table([counts, was_read, was_compared], faults))
     return faults.total()
 
 
-def _table(counts: Counter[str], faults: Counter[tuple[str, Fault]]) -> Table:
-    table = Table("kind of damage", "crystals", *(fault.value for fault in Fault))
-    for kind, count in counts.items():
-        table.add_row(kind, f"{count:,}", *(str(faults[kind, fault]) for fault in Fault))
-    totals = [sum(faults[kind, fault] for kind in counts) for fault in Fault]
+def _table(counts: Sequence[Counter[str]], faults: Counter[tuple[str, Fault]]) -> Table:
+    names = ("kind of damage", "crystals", "read", "compared")
+    table = Table(*names, *(fault.value for fault in Fault))
+    for kind in counts[0]:
+        row = [*(count[kind] for count in counts), *(faults[kind, fault] for fault in Fault)]
+        table.add_row(kind, *(f"{number:,}" for number in row))
+    totals = [sum(faults[kind, fault] for kind in counts[0]) for fault in Fault]
     table.add_section()
-    table.add_row("all", f"{counts.total():,}", *map(str, totals))
+    table.add_row("all", *(f"{n:,}" for n in [*(count.total() for count in counts), *totals]))
     return table
 
 

@@ -3,6 +3,7 @@
 import io
 import json
 import random
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -82,8 +83,10 @@ def as_it_is(structure: Structure) -> tuple[str, Structure]:
 
 def symmetrised(structure: Structure) -> tuple[str, Structure]:
     """A CIF with symmetry, as pymatgen writes it, and its conventional cell."""
-    text = str(CifWriter(structure, symprec=0.01))
-    return text, SpacegroupAnalyzer(structure, 0.01).get_refined_structure()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # spglib's, of its own future
+        text = str(CifWriter(structure, symprec=0.01))
+        return text, SpacegroupAnalyzer(structure, 0.01).get_refined_structure()
 
 
 def of_ase(structure: Structure) -> tuple[str, Structure]:

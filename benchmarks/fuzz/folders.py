@@ -1,7 +1,6 @@
 """Folders of damaged files with odd names, for the commands themselves."""
 
 import csv
-import os
 import random
 import subprocess
 import sys
@@ -47,7 +46,6 @@ def judge_folder(
         command = ["gatgnn_jax.predict", "bulk_modulus", folder, "--out", out / "p.csv"]
         tables = [out / "p.csv", out / "skipped.csv"]
     else:
-        (folder / "id_prop.csv").unlink(missing_ok=True)
         with (folder / "id_prop.csv").open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows((name, 1) for name in ids if name.isprintable())
         ids = [name for name in ids if name.isprintable()]
@@ -55,7 +53,7 @@ def judge_folder(
         tables = [out / "skipped.csv"]
     try:
         done = subprocess.run(
-            [sys.executable, "-m", *map(os.fspath, command)],
+            [sys.executable, "-m", *map(str, command)],
             capture_output=True,
             timeout=TIMEOUT,
             check=False,

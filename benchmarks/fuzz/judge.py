@@ -5,7 +5,7 @@ import re
 import signal
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
@@ -25,7 +25,7 @@ from data_prep.reading.folders import is_cif
 from data_prep.reading.formats import Record
 from data_prep.reading.sources import open_structures, read_item
 
-HANG = 20
+HANG = 20.0
 """Seconds of work."""
 
 DISTANCE_TOLERANCE = 0.02
@@ -49,12 +49,22 @@ class Found(NamedTuple):
     note: str
 
 
+class Verdict(NamedTuple):
+    """What came of a damaged file."""
+
+    found: list[Found]
+    read: int = 0
+    """Crystals that were read and not refused."""
+    compared: int = 0
+    """Those of them whose reading was compared with that of another program."""
+
+
 class _TooLong(BaseException):
     """Raised by the alarm; no reader that catches exceptions catches it."""
 
 
 @contextmanager
-def _alarm(seconds: int) -> Iterator[None]:
+def _alarm(seconds: float) -> Iterator[None]:
     """Raise after seconds of work (other programs may be running), or ten times that of waiting."""
 
     def ring(*_: object) -> None:
@@ -75,7 +85,7 @@ def _alarm(seconds: int) -> Iterator[None]:
 Reading = tuple[Record, Structure | BadCrystal]
 
 
-def judge(case: Case, folder: Path) -> list[Found]:
+def judge(case: Case, folder: Path) -> Verdict:
     """Write a damaged file, read it as the commands do, and say what is wrong with that."""
     path = folder / case.file
     path.write_bytes(case.content)
@@ -85,26 +95,31 @@ def judge(case: Case, folder: Path) -> list[Found]:
             warnings.simplefilter("error")  # one would be printed among the results
             readings = [_graphed(*read_item(item)) for item in open_structures([path]).items()]
     except _TooLong:
-        return [Found(Fault.HANG, f"more than {HANG} s")]
+        return Verdict([Found(Fault.HANG, f"more than {HANG:g} s")])
     except UserError as error:
         wanted = [one.expected for one in case.crystals]
         if all(expected is Expected.SAME for expected in wanted):
-            return [Found(Fault.DIFFERS, f"refused: {error}")]
-        return []
+            return Verdict([Found(Fault.DIFFERS, f"refused: {error}")])
+        return Verdict([])
     except Exception as error:  # the very fault that is looked for
-        return [Found(Fault.TRACEBACK, f"{type(error).__name__} {one_line(error)}")]
+        return Verdict([Found(Fault.TRACEBACK, f"{type(error).__name__} {one_line(error)}")])
     finally:
         path.unlink()
     if (seconds := time.process_time() - start) > HANG:  # within a library that no alarm ends
-        return [Found(Fault.HANG, f"{seconds:.0f} s")]
+        return Verdict([Found(Fault.HANG, f"{seconds:.0f} s")])
     if len(readings) < len(case.crystals):
         note = f"{len(readings)} crystals of {len(case.crystals)}"
-        return [Found(Fault.LOST, note)]
+        return Verdict([Found(Fault.LOST, note)])
+    read = [structure for _, structure in readings if not isinstance(structure, BadCrystal)]
     found = [
-        _judge_one(wanted, reading[1], case)
-        for wanted, reading in zip(case.crystals, readings, strict=False)
+        _judge_one(wanted, structure)
+        for wanted, (_, structure) in zip(case.crystals, readings, strict=False)
     ]
-    return [one for one in found if one]
+    others = []
+    if len(readings) == len(read) == 1 and case.crystals[0].expected is Expected.ANYTHING:
+        others = independent_readings(case)
+        found.append(_compared(read[0], others))
+    return Verdict([one for one in found if one], len(read), bool(others))
 
 
 def _graphed(record: Record, structure: Structure | BadCrystal) -> Reading:
@@ -117,7 +132,7 @@ def _graphed(record: Record, structure: Structure | BadCrystal) -> Reading:
     return record, structure
 
 
-def _judge_one(wanted: Wanted, reading: Structure | BadCrystal, case: Case) -> Found | None:
+def _judge_one(wanted: Wanted, reading: Structure | BadCrystal) -> Found | None:
     expected, structure = wanted
     if isinstance(reading, BadCrystal):
         # The last resort of `read_item`, for what no reader foresees.
@@ -125,23 +140,19 @@ def _judge_one(wanted: Wanted, reading: Structure | BadCrystal, case: Case) -> F
             return Found(Fault.TRACEBACK, reading.reason)
         if expected is Expected.SAME:
             return Found(Fault.DIFFERS, f"refused: {reading.reason}")
-        return None
-    if expected is Expected.REFUSED:
+    elif expected is Expected.REFUSED:
         return Found(Fault.ACCEPTED, f"{reading.formula}, of {structure.formula}")
-    if expected is not Expected.ANYTHING:
-        if same_crystal(reading, structure):
-            return None
+    elif expected is not Expected.ANYTHING and not same_crystal(reading, structure):
         return Found(Fault.DIFFERS, f"read as {reading.formula}, was {structure.formula}")
-    if len(case.crystals) > 1:
-        return None
-    others = independent_readings(case)
-    if others and not any(same_crystal(reading, other) for other in others):
-        found = " or ".join(f"{other.formula} in {other.volume:.2f} Å³" for other in others)
-        return Found(
-            Fault.DIFFERS,
-            f"read as {reading.formula} in {reading.volume:.2f} Å³, by others {found}",
-        )
     return None
+
+
+def _compared(reading: Structure, others: Sequence[Structure]) -> Found | None:
+    if all(same_crystal(reading, other) for other in others):
+        return None
+    found = " and ".join(f"{other.formula} in {other.volume:.2f} Å³" for other in others)
+    note = f"{reading.formula} in {reading.volume:.2f} Å³, by others {found}"
+    return Found(Fault.DIFFERS, note)
 
 
 def same_crystal(one: Structure, other: Structure) -> bool:
@@ -185,8 +196,8 @@ def _pymatgen_cif(text: str) -> Structure:
 
 def _gemmi_cif(text: str) -> Structure:
     small = gemmi.make_small_structure_from_block(gemmi.cif.read_string(text).sole_block())
-    if small.spacegroup is None and not small.symops:
-        raise ValueError("no symmetry")
+    if not small.sites or (small.spacegroup is None and not small.symops):
+        raise ValueError("it found no atoms or no symmetry, of which it does not warn")
     sites = small.get_all_unit_cell_sites()
     return Structure(
         Lattice.from_parameters(*small.cell.parameters),

@@ -106,28 +106,24 @@ def _maker(
     return make
 
 
-MAKERS: dict[str, Maker] = {
-    kind: _maker(kind, *damage)
-    for kind, damage in {
-        "POSCAR: positions lost": (_without_positions, Expected.REFUSED),
-        "POSCAR: position twice": (
-            lambda t, r: repeated_line(t, r, _positions(t)),
-            Expected.REFUSED,
-        ),
-        "POSCAR: header line lost": (
-            lambda t, r: without_line(t, r, HEADER),
-            Expected.SAME_OR_REFUSED,
-        ),
-        "POSCAR: header line twice": (
-            lambda t, r: repeated_line(t, r, HEADER),
-            Expected.SAME_OR_REFUSED,
-        ),
-        "POSCAR: garbled": (garbled, Expected.ANYTHING),
-        "POSCAR: digits swapped": (swapped_digits, Expected.ANYTHING),
-        "POSCAR: cut off": (truncated, Expected.SAME_OR_REFUSED),
-        "POSCAR: encodings": (encoded, Expected.SAME),
-        "POSCAR: other elements": (_other_elements, Expected.REFUSED),
-        "POSCAR: other spelling": (_respelled, Expected.SAME),
-        "POSCAR: hostile": (_hostile, Expected.ANYTHING),
-    }.items()
+_DAMAGES: dict[str, tuple[Callable[[str, random.Random], str | bytes], Expected]] = {
+    "POSCAR: positions lost": (_without_positions, Expected.REFUSED),
+    "POSCAR: position twice": (lambda t, r: repeated_line(t, r, _positions(t)), Expected.REFUSED),
+    "POSCAR: header line lost": (
+        lambda t, r: without_line(t, r, HEADER),
+        Expected.SAME_OR_REFUSED,
+    ),
+    "POSCAR: header line twice": (
+        lambda t, r: repeated_line(t, r, HEADER),
+        Expected.SAME_OR_REFUSED,
+    ),
+    "POSCAR: garbled": (garbled, Expected.ANYTHING),
+    "POSCAR: digits swapped": (swapped_digits, Expected.ANYTHING),
+    "POSCAR: cut off": (truncated, Expected.SAME_OR_REFUSED),
+    "POSCAR: encodings": (encoded, Expected.SAME),
+    "POSCAR: other elements": (_other_elements, Expected.REFUSED),
+    "POSCAR: other spelling": (_respelled, Expected.SAME),
+    "POSCAR: hostile": (_hostile, Expected.ANYTHING),
 }
+
+MAKERS: dict[str, Maker] = {kind: _maker(kind, *damage) for kind, damage in _DAMAGES.items()}
