@@ -1,4 +1,4 @@
-"""What surrounds the atoms of each element in a crystal, as numbers that are the same for all models.
+"""What surrounds the atoms of each element in a crystal, as numbers that no model has learned.
 
 An atom's neighbours are described by their rows of the table of elements (and a 1 for each), once
 weighted for those about 2 Å away and once for those about 3 Å away. Crystals whose elements are in
@@ -43,7 +43,7 @@ def surroundings(graphs: Sequence[CrystalGraph]) -> Surroundings:
     """The surroundings in some crystals, at least one."""
     parts = [_of_one(graph) for graph in graphs]
     crystal = np.repeat(np.arange(len(parts)), [len(element) for element, _, _ in parts])
-    return Surroundings(crystal, *map(np.concatenate, zip(*parts, strict=True)))  # type: ignore[arg-type]
+    return Surroundings(crystal, *map(np.concatenate, zip(*parts, strict=True)))
 
 
 def _of_one(graph: CrystalGraph) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

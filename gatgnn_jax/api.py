@@ -130,8 +130,9 @@ class Predictor:
                 half_width[positions] = predicted.half_width
             for position, warning in zip(positions, predicted.warnings, strict=True):
                 warnings[position] = warning
-            for position, nearest in zip(positions, predicted.neighbors or ()):
-                neighbors[position] = nearest
+            if predicted.neighbors is not None:
+                for position, nearest in zip(positions, predicted.neighbors, strict=True):
+                    neighbors[position] = nearest
         known = self._engine.reliability
         return Predictions(
             tuple(ids),

@@ -26,8 +26,8 @@ from gatgnn_jax.prediction.columns import column_names, digits_of, prediction_co
 from gatgnn_jax.prediction.engines import StreamPredictor
 from gatgnn_jax.prediction.inputs import checked_batch_size, good_crystals, named_files
 from gatgnn_jax.prediction.outputs import check_replaceable, skipped_path, write_skipped
-from gatgnn_jax.runs.config import RunConfig
 from gatgnn_jax.prediction.reliability import read_reliability
+from gatgnn_jax.runs.config import RunConfig
 from gatgnn_jax.runs.directory import RunDirectory
 from gatgnn_jax.runs.one_writer import one_writer
 

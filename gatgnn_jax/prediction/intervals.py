@@ -1,9 +1,9 @@
 """Intervals that hold what they promise: split conformal prediction, from validation crystals.
 
 The errors on crystals that a model was not trained on say how far predictions are off. Of their n
-scores |error| / σ the ⌈(n + 1)(1 − α)⌉-th smallest is q, and `prediction ± q σ` holds the true value
-of a further crystal like them with a probability of 1 − α or more, whatever the network (Vovk et
-al. 2005; Lei et al. 2018). For an ensemble σ is its spread plus a floor, so that intervals are
+scores |error| / σ the ⌈(n + 1)(1 − α)⌉-th smallest is q, and `prediction ± q σ` holds the true
+value of a further crystal like them with a probability of 1 − α or more, whatever the network (Vovk
+et al. 2005; Lei et al. 2018). For an ensemble σ is its spread plus a floor, so that intervals are
 wider where its members disagree (Papadopoulos et al. 2008); for a single network it is 1.
 
 MAPIE and crepes do this too. Both keep the calibrated object in memory or as a pickle, where a run
@@ -115,4 +115,3 @@ def inside(half_width: np.ndarray, predicted: np.ndarray, target: np.ndarray) ->
     """Whether true values lie within the intervals: 1 or 0, NaN where either is unknown [C, T]."""
     error = np.abs(predicted - target)
     return np.where(np.isnan(error + half_width), np.nan, error <= half_width)
-

@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -68,6 +69,7 @@ class Reliability:
 
 UNKNOWN = Reliability()
 
+
 def write_reliability(run: RunDirectory, reliability: Reliability) -> None:
     """Write the files of a run, each whole or not at all."""
     if reliability.intervals is not None:
@@ -116,7 +118,7 @@ def _read_neighbors(path: Path, config: RunConfig) -> TrainingCrystals:
     return training
 
 
-def _arrays(training: TrainingCrystals) -> dict[str, np.ndarray]:
+def _arrays(training: TrainingCrystals) -> dict[str, Any]:
     """As named arrays."""
     arrays = {name: getattr(training, name) for name in (*_TEXTS, "values")}
     for place in _POINTS:
@@ -129,11 +131,11 @@ def _arrays(training: TrainingCrystals) -> dict[str, np.ndarray]:
 def _training(arrays: dict[str, np.ndarray]) -> TrainingCrystals:
     """From named arrays."""
     names = [field.name for field in dataclasses.fields(Points)]
-    points = {
+    points: dict[str, Any] = {
         place: Points(**{name: arrays[f"{place}_{name}"] for name in names}) for place in _POINTS
     }
     limit, risk = map(float, arrays["limit_and_risk"])
-    own = {name: arrays[name] for name in (*_TEXTS, "values")}
+    own: dict[str, Any] = {name: arrays[name] for name in (*_TEXTS, "values")}
     return TrainingCrystals(**own, **points, limit=limit, risk=risk)
 
 

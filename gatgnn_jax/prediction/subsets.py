@@ -65,8 +65,11 @@ class SubsetPredictions:
         if half_width is None:
             return {}
         within = inside(half_width, self.predicted[name], self.target[name])
-        known = {p.name: own[~np.isnan(own)] for p, own in zip(self.properties, within.T)}
-        return {name: float(own.mean()) for name, own in known.items() if len(own)}
+        return {
+            p.name: float(np.nanmean(own))
+            for p, own in zip(self.properties, within.T, strict=True)
+            if np.isfinite(own).any()
+        }
 
     def scores(self, name: str) -> dict[str, float]:
         """Metrics of a subset, their names with the subset's in front.

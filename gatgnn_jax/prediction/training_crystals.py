@@ -74,13 +74,16 @@ class Points:
     spacing: np.ndarray
 
     @classmethod
-    def fit(cls, features: np.ndarray, kind: np.ndarray, basis: np.ndarray | None = None) -> "Points":
+    def fit(
+        cls, features: np.ndarray, kind: np.ndarray, basis: np.ndarray | None = None
+    ) -> "Points":
         """Points of `features` [N, F]; of a `basis` [F, B] only what lies in it counts."""
         seen = features.astype(np.float64)
         basis = np.eye(seen.shape[1]) if basis is None else basis
         mean = seen.mean(0)
         scale = ((seen - mean) @ basis).std(0)
-        to_standard = basis / np.where(scale > 1e-9, scale, np.inf)  # what is constant tells nothing
+        # What is the same everywhere tells nothing.
+        to_standard = basis / np.where(scale > 1e-9, scale, np.inf)
         main = np.linalg.svd((seen - mean) @ to_standard, full_matrices=False)[2][:COMPONENTS].T
         components = (to_standard @ main).astype(np.float32)
         points = ((seen - mean) @ components).astype(np.float16)
@@ -106,7 +109,9 @@ class Points:
         # Of a kind that is not there at all nothing can be said; it gets a warning of its own.
         return result
 
-    def _search(self, points: np.ndarray, kind: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def _search(
+        self, points: np.ndarray, kind: np.ndarray, k: int
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Distances and numbers of the k nearest points of the same kind [R, k]."""
         distance = np.full((len(points), k), np.inf)
         number = np.full((len(points), k), -1)
@@ -151,15 +156,15 @@ class TrainingCrystals:
     def neighbors(self, crystal_vector: np.ndarray) -> list[Neighbor]:
         """The nearest training crystal for each of some vectors [C, F]."""
         distance, number = self.vectors.nearest(crystal_vector, np.zeros(len(crystal_vector), int))
-        # Crystals without others of their vector are twins of symmetry: they say nothing of the rest.
-        usual = np.median(self.vectors.spacing) or 1.0
+        usual = np.median(self.vectors.spacing)
+        usual = usual if np.isfinite(usual) and usual > 0 else 1.0  # a crystal alone, or all alike
         return [
             Neighbor(str(self.ids[n]), str(self.formulas[n]), self.values[n], float(d / usual))
             for d, n in zip(distance, number, strict=True)
         ]
 
     def strangeness(self, crystal_vector: np.ndarray, around: Surroundings) -> np.ndarray:
-        """How unlike the training crystals crystals are, from their vectors and surroundings: [C]."""
+        """How unlike the training crystals others are, from vectors and surroundings: [C]."""
         distance, _ = self.elements.nearest(around.features, around.element)
         own = self.elements.strangeness(distance, around.element)
         count = len(crystal_vector)
