@@ -18,6 +18,7 @@ import pandas as pd
 import tyro
 
 from data_prep.cache import open_dataset
+from data_prep.compositions import compositions
 from data_prep.files import write_text
 from data_prep.properties import Property
 from gatgnn_jax.cli import run_command
@@ -28,7 +29,6 @@ from gatgnn_jax.pages.report import read_finished
 from gatgnn_jax.pages.report_numbers import (
     Finished,
     compare_settings,
-    compositions,
     property_numbers,
 )
 from gatgnn_jax.runs.config import DataInfo, RunConfig

@@ -23,7 +23,9 @@ from gatgnn_jax.config import PRESETS, PresetName
 from gatgnn_jax.models.base import ModelState
 from gatgnn_jax.prediction.engines import StreamPredictor
 from gatgnn_jax.prediction.explanation import Explanation, explain
-from gatgnn_jax.prediction.result import Predictions, element_warning
+from gatgnn_jax.prediction.reliability import UNKNOWN, Reliability, read_reliability
+from gatgnn_jax.prediction.result import Predictions
+from gatgnn_jax.prediction.training_crystals import Neighbor
 from gatgnn_jax.runs.config import RunConfig
 from gatgnn_jax.runs.directory import RunDirectory
 
@@ -38,12 +40,20 @@ class Predictor:
     """
 
     def __init__(
-        self, config: RunConfig, graphdef: nnx.GraphDef, model: ModelState, batch_size: int = 512
+        self,
+        config: RunConfig,
+        graphdef: nnx.GraphDef,
+        model: ModelState,
+        batch_size: int = 512,
+        reliability: Reliability = UNKNOWN,
     ):
-        """A model as `RunDirectory.load_best` gives it; `batch_size` is in crystals, at most."""
+        """A model as `RunDirectory.load_best` gives it.
+
+        `batch_size` is in crystals, at most; `reliability` what its predictions are judged by.
+        """
         self.config = config
         self._graphdef = graphdef
-        self._engine = StreamPredictor(config, graphdef, model, batch_size)
+        self._engine = StreamPredictor(config, graphdef, model, batch_size, reliability)
 
     @classmethod
     def load(
@@ -68,7 +78,8 @@ class Predictor:
             UserError: no run, or one without a trained model.
         """
         use_device(device)
-        return cls(*RunDirectory.open(Path(run), trust_code).load_best(), batch_size=batch_size)
+        own = RunDirectory.open(Path(run), trust_code)
+        return cls(*own.load_best(), batch_size, read_reliability(own))
 
     def predict(
         self,
@@ -104,15 +115,25 @@ class Predictor:
                     warnings.append("")
                     continue
                 reasons.append("")
-                warnings.append(element_warning(graph, self.config.data.element_counts))
+                warnings.append("")
                 yield len(ids) - 1, graph
 
         transformed = np.full((source.count, len(self.config.properties)), np.nan)
         uncertainty = np.full_like(transformed, np.nan)
+        half_width = np.full_like(transformed, np.nan)
+        neighbors: list[Neighbor | None] = [None] * source.count
         for positions, predicted in self._engine.stream(good_crystals()):
             transformed[positions] = predicted.values
             if predicted.uncertainty is not None:
                 uncertainty[positions] = predicted.uncertainty
+            if predicted.half_width is not None:
+                half_width[positions] = predicted.half_width
+            for position, warning in zip(positions, predicted.warnings, strict=True):
+                warnings[position] = warning
+            if predicted.neighbors is not None:
+                for position, nearest in zip(positions, predicted.neighbors, strict=True):
+                    neighbors[position] = nearest
+        known = self._engine.reliability
         return Predictions(
             tuple(ids),
             self.config.properties,
@@ -120,6 +141,8 @@ class Predictor:
             tuple(warnings),
             tuple(reasons),
             uncertainty if self.config.train.ensemble > 1 else None,
+            None if known.intervals is None else half_width,
+            None if known.training is None else tuple(neighbors),
         )
 
     def explain(self, structure: StructureLike) -> Explanation:
@@ -135,7 +158,8 @@ class Predictor:
         record, found = read_item(items[0])
         if isinstance(found, BadCrystal):
             raise found
-        return explain(self.config, self._graphdef, self._engine.model, found, record.id)
+        model, known = self._engine.model, self._engine.reliability
+        return explain(self.config, self._graphdef, model, found, record.id, known)
 
 
 def as_list(structures: StructureLike | Iterable[StructureLike]) -> list[StructureLike]:
@@ -211,4 +235,4 @@ def fit(
     run, status = start(request, place, Execution(device=device, workers=workers, quiet=quiet))
     if status:
         raise KeyboardInterrupt
-    return Predictor(*run.load_best())
+    return Predictor(*run.load_best(), reliability=read_reliability(run))

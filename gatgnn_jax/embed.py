@@ -26,6 +26,7 @@ from gatgnn_jax.prediction.columns import column_names, digits_of, prediction_co
 from gatgnn_jax.prediction.engines import StreamPredictor
 from gatgnn_jax.prediction.inputs import checked_batch_size, good_crystals, named_files
 from gatgnn_jax.prediction.outputs import check_replaceable, skipped_path, write_skipped
+from gatgnn_jax.prediction.reliability import read_reliability
 from gatgnn_jax.runs.config import RunConfig
 from gatgnn_jax.runs.directory import RunDirectory
 from gatgnn_jax.runs.one_writer import one_writer
@@ -48,8 +49,8 @@ class EmbedOptions:
     """CIF or POSCAR files (.gz too), folders of them, JSON lines, JSON or CSV of structures; - for
     a list of such paths on standard input."""
     out: Path = Path("vectors.csv")
-    """The table to write: .csv, .npz (arrays `id`, `vector`, `prediction` and, of an ensemble,
-    `uncertainty`) or .parquet. Crystals left out go to vectors.skipped.csv."""
+    """The table to write: .csv, .npz (arrays `id`, `vector`, `prediction`, `lower`, `upper` and, of
+    an ensemble, `uncertainty`) or .parquet. Crystals left out go to vectors.skipped.csv."""
     map: Map = "pca"
     """How the picture beside it is drawn: the two directions of most variance, or t-SNE, which
     keeps neighbours together and takes longer."""
@@ -81,9 +82,11 @@ def main(arguments: list[str]) -> int:
 def embed_files(options: EmbedOptions, run: RunDirectory, files: Sequence[Path]) -> int:
     """Embed the crystals in the files; the exit status."""
     config, graphdef, model = run.load_best()
-    check_replaceable(options.out, first_columns(config, options.out))
+    reliability = read_reliability(run)
+    with_intervals = reliability.intervals is not None
+    check_replaceable(options.out, first_columns(config, options.out, with_intervals))
     source = open_structures(files)
-    predictor = StreamPredictor(config, graphdef, model, options.batch_size)
+    predictor = StreamPredictor(config, graphdef, model, options.batch_size, reliability)
     results = track(
         featurize(source.items(), config.graph, options.workers),
         source.count,
@@ -91,7 +94,7 @@ def embed_files(options: EmbedOptions, run: RunDirectory, files: Sequence[Path])
         options.quiet,
     )
     left_out: dict[int, Skipped] = {}
-    crystals = good_crystals(results, config.data.element_counts, left_out)
+    crystals = good_crystals(results, left_out)
     ids: list[str] = []
     batches = []
     for named, predicted in predictor.stream(crystals):
@@ -105,9 +108,12 @@ def embed_files(options: EmbedOptions, run: RunDirectory, files: Sequence[Path])
 
     values = np.concatenate([batch.values for batch in batches])
     vectors = np.concatenate([batch.crystal_vector for batch in batches])
-    spreads = [batch.uncertainty for batch in batches if batch.uncertainty is not None]
-    spread = np.concatenate(spreads) if spreads else None
-    table = prediction_columns(config.properties, values, uncertainty=spread)
+    table = prediction_columns(
+        config.properties,
+        values,
+        uncertainty=_together([batch.uncertainty for batch in batches]),
+        half_width=_together([batch.half_width for batch in batches]),
+    )
     table.insert(0, "id", ids)
     write_vectors(table, vectors, options.out, digits_of(config.properties))
     console = plain_console(quiet=options.quiet)
@@ -130,11 +136,17 @@ def _check_format(out: Path) -> None:
         raise UserError("--out: parquet files need pyarrow: pip install pyarrow, or write .npz")
 
 
-def first_columns(config: RunConfig, out: Path) -> list[str]:
+def _together(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    known = [part for part in parts if part is not None]
+    return np.concatenate(known) if known else None
+
+
+def first_columns(config: RunConfig, out: Path, with_intervals: bool) -> list[str]:
     """What a table of a run's vectors begins with."""
     if out.suffix == ".npz":
         return ["id", "vector"]
-    return ["id", *column_names(config.properties, config.train.ensemble > 1), "v0"]
+    names = column_names(config.properties, config.train.ensemble > 1, with_intervals)
+    return ["id", *names, "v0"]
 
 
 def write_vectors(table: pd.DataFrame, vectors: np.ndarray, out: Path, digits: int) -> None:
@@ -146,6 +158,8 @@ def write_vectors(table: pd.DataFrame, vectors: np.ndarray, out: Path, digits: i
             for name, start in (
                 ("prediction", "prediction|probability"),
                 ("uncertainty", "uncertainty"),
+                ("lower", "lower"),
+                ("upper", "upper"),
             ):
                 columns = table.filter(regex=f"^({start})")
                 if columns.shape[1]:

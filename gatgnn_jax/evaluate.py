@@ -1,9 +1,10 @@
 """`python -m gatgnn_jax.evaluate RUN`: how good a trained model is, and all its predictions.
 
 The crystals are those the run was trained, validated or tested with, or those of other data with
-the same property. `predictions.csv`, `metrics.json` and `skipped.csv` go to `--out`, by default a
-folder of the run: `RUN/evaluation-SUBSET`, or `RUN/evaluation-NAME-SUBSET` for other data called
-NAME. Evaluating again writes over them.
+the same property. `predictions.csv`, `metrics.json`, `coverage.csv` (what the intervals hold, by
+groups of crystals) and `skipped.csv` go to `--out`, by default a folder of the run:
+`RUN/evaluation-SUBSET`, or `RUN/evaluation-NAME-SUBSET` for other data called NAME. Evaluating again
+writes over them.
 """
 
 import sys
@@ -13,11 +14,13 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 import tyro
 from rich.table import Table
 
 from data_prep.build import skipped_table
 from data_prep.cache import open_dataset
+from data_prep.compositions import compositions
 from data_prep.dataset import GraphDataset, has_changed
 from data_prep.errors import Skipped, UserError
 from data_prep.files import write_text
@@ -30,7 +33,10 @@ from gatgnn_jax.cli import Device, output_folder, run_command, use_device
 from gatgnn_jax.models.base import ModelState
 from gatgnn_jax.objective import METRICS, metrics, network_targets
 from gatgnn_jax.prediction.columns import digits_of, to_csv, unit_of
+from gatgnn_jax.prediction.coverage import coverage_groups
 from gatgnn_jax.prediction.engines import DatasetPredictor
+from gatgnn_jax.prediction.intervals import LEVEL
+from gatgnn_jax.prediction.reliability import read_reliability
 from gatgnn_jax.prediction.subsets import SubsetPredictions, predict_subsets
 from gatgnn_jax.runs.config import RunConfig
 from gatgnn_jax.runs.directory import RunDirectory, to_json
@@ -98,13 +104,19 @@ def main(arguments: list[str]) -> int:
     predict = DatasetPredictor(graphdef, feed, config.properties, mesh)
     model = ModelState(*replicate(tuple(model), mesh))
     chosen = {name: rows for name, rows in crystals.subsets.items() if subset in (name, "all")}
-    predictions = predict_subsets(predict, model, chosen, crystals.dataset.ids, crystals.target)
+    intervals = read_reliability(run).intervals
+    predictions = predict_subsets(
+        predict, model, chosen, crystals.dataset.ids, crystals.target, intervals
+    )
     table = to_csv(predictions.table(), digits=digits_of(config.properties))
     write_text(folder / "predictions.csv", table)
     scores = {key: value for name in chosen for key, value in predictions.scores(name).items()}
     counts = {name: len(rows) for name, rows in chosen.items()}
     write_text(folder / "metrics.json", to_json(scores | {"crystals": counts}))
     write_text(folder / "skipped.csv", skipped_table(crystals.skipped))
+    (folder / "coverage.csv").unlink(missing_ok=True)  # of an earlier evaluation
+    if intervals is not None and intervals.properties:
+        write_text(folder / "coverage.csv", to_csv(coverage_table(predictions, crystals)))
 
     console = plain_console(quiet=options.quiet)
     console.print(metrics_table(predictions))
@@ -201,6 +213,21 @@ def skipped_rows(dataset: GraphDataset, reasons: Mapping[int, str]) -> list[Skip
     return [Skipped(str(dataset.ids[row]), reason) for row, reason in reasons.items()]
 
 
+def coverage_table(predictions: SubsetPredictions, crystals: Evaluated) -> pd.DataFrame:
+    """What the intervals hold, by subset, property and groups of crystals."""
+    tables = []
+    for name, half_width in predictions.half_width.items():
+        if half_width is None:
+            continue
+        cells = compositions(crystals.dataset, crystals.subsets[name])
+        predicted, target = predictions.predicted[name], predictions.target[name]
+        for t, p in enumerate(predictions.properties):
+            own = coverage_groups(p, predicted[:, t], target[:, t], half_width[:, t], cells)
+            own.insert(0, "subset", name)
+            tables.append(own)
+    return pd.concat(tables)
+
+
 def metrics_table(predictions: SubsetPredictions) -> Table:
     """A row of metrics for each subset and property."""
     properties = predictions.properties
@@ -211,14 +238,18 @@ def metrics_table(predictions: SubsetPredictions) -> Table:
         if task in tasks
         for key, metric in own.items()
     }
-    table = Table("subset", "property", "unit", "crystals", *names.values())
+    with_intervals = predictions.intervals is not None
+    last = [f"within {LEVEL:.0%}"] if with_intervals else []
+    table = Table("subset", "property", "unit", "crystals", *names.values(), *last)
     for column in table.columns[3:]:
         column.justify = "right"
     for subset, predicted in predictions.predicted.items():
-        target = predictions.target[subset]
+        target, coverage = predictions.target[subset], predictions.coverage(subset)
         for t, p in enumerate(properties):
             own = metrics(predicted[:, [t]], target[:, [t]], [p])
             values = [f"{own[key]:.4f}" if key in own else "" for key in names]
+            if with_intervals:
+                values.append(f"{coverage[p.name]:.1%}" if p.name in coverage else "")
             known = int((~np.isnan(target[:, t])).sum())
             table.add_row(subset, p.name, unit_of(p), f"{known:,}", *values)
     return table

@@ -166,7 +166,7 @@ def _train(
             f"  python -m gatgnn_jax.train --resume {run.path}"
         )
         return 128 + stopped.number
-    summary = write_results(run, trainer, prepared.dataset.ids, len(prepared.skipped))
+    summary = write_results(run, trainer, prepared.dataset, len(prepared.skipped))
     if is_first():
         write_pages(run, prepared.dataset, console)
     console.print(closing_lines(summary, config.properties, run.path))

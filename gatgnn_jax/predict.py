@@ -1,8 +1,9 @@
 """`python -m gatgnn_jax.predict RUN FILES…`: structures → a table of predictions, streaming.
 
 The table has a row for each crystal: `id`, the columns of `gatgnn_jax.prediction.columns`, and
-`warning`, which says if the model has seen an element of the crystal rarely or never, or if the
-id came before. Crystals that could not be predicted stand in `NAME.skipped.csv` beside it, with the
+`nearest` and `distance`, the training crystal most like it, and `warning`, which says if the
+crystal is far from the training crystals or has an element that they have not, or if the id came
+before. Crystals that could not be predicted stand in `NAME.skipped.csv` beside it, with the
 reason. Rows are appended to `NAME.part` as they come, which gets its name at the end. After a kill
 the same command goes on where it was.
 """
@@ -27,6 +28,14 @@ from gatgnn_jax.prediction.engines import StreamPredictor
 from gatgnn_jax.prediction.growing_table import GrowingTable, Progress
 from gatgnn_jax.prediction.inputs import Named, checked_batch_size, good_crystals, named_files
 from gatgnn_jax.prediction.outputs import check_replaceable, skipped_path, write_skipped
+from gatgnn_jax.prediction.reliability import (
+    INTERVALS,
+    NEIGHBORS,
+    Reliability,
+    read_reliability,
+)
+from gatgnn_jax.prediction.result import add_neighbors
+from gatgnn_jax.runs.config import RunConfig
 from gatgnn_jax.runs.directory import RunDirectory
 from gatgnn_jax.runs.one_writer import one_writer
 
@@ -73,12 +82,13 @@ def predict_files(options: PredictOptions, run: RunDirectory, files: Sequence[Pa
     """Predict the crystals in the files, from where an earlier call was stopped; exit status."""
     source = open_structures(files)
     config, graphdef, model = run.load_best()
-    predictor = StreamPredictor(config, graphdef, model, options.batch_size)
-    names = column_names(config.properties, config.train.ensemble > 1)
-    check_replaceable(options.out, ["id", *names, "warning"])
+    reliability = read_reliability(run)
+    predictor = StreamPredictor(config, graphdef, model, options.batch_size, reliability)
+    check_replaceable(options.out, table_columns(config, reliability))
     console = plain_console(quiet=options.quiet)
 
-    key = fingerprint(config.to_json(), [run.path / "checkpoints" / "best", *files])
+    own = [run.path / name for name in ("checkpoints/best", INTERVALS, NEIGHBORS)]
+    key = fingerprint(config.to_json(), [*own, *files])
     table = GrowingTable(options.out, key, digits_of(config.properties))
     before = table.restore()
     if before.done:
@@ -91,9 +101,7 @@ def predict_files(options: PredictOptions, run: RunDirectory, files: Sequence[Pa
         options.quiet,
     )
     left_out: dict[int, Skipped] = {}
-    crystals = good_crystals(
-        results, config.data.element_counts, left_out, before.done, table.ids()
-    )
+    crystals = good_crystals(results, left_out, before.done, table.ids())
     try:
         after = write_predictions(predictor, crystals, table, before, left_out)
     except KeyboardInterrupt:
@@ -131,20 +139,34 @@ def write_predictions(
     earlier = progress.skipped
     for named, predicted in predictor.stream(crystals):
         rows = prediction_columns(
-            predictor.properties, predicted.values, uncertainty=predicted.uncertainty
+            predictor.properties,
+            predicted.values,
+            uncertainty=predicted.uncertainty,
+            half_width=predicted.half_width,
         )
+        if predicted.neighbors is not None:
+            add_neighbors(rows, predicted.neighbors)
         rows.insert(0, "id", [crystal.id for crystal in named])
-        rows["warning"] = [crystal.warning for crystal in named]
+        remarks = zip(predicted.warnings, (crystal.warning for crystal in named), strict=True)
+        rows["warning"] = ["; ".join(filter(None, own)) for own in remarks]
         # Crystals beyond this batch have been prepared already: they are not accounted for yet.
         done = named[-1].position + 1
         progress = Progress(
             done=done,
             rows=progress.rows + len(named),
-            warnings=progress.warnings + sum(crystal.warning != "" for crystal in named),
+            warnings=progress.warnings + int((rows.warning != "").sum()),
             skipped=earlier + [entry for position, entry in left_out.items() if position < done],
         )
         table.append(rows, progress)
     return replace(progress, skipped=earlier + list(left_out.values()))
+
+
+def table_columns(config: RunConfig, reliability: Reliability) -> list[str]:
+    """The columns of a run's table."""
+    with_intervals = reliability.intervals is not None
+    names = column_names(config.properties, config.train.ensemble > 1, with_intervals)
+    nearest = [] if reliability.training is None else ["nearest", "distance"]
+    return ["id", *names, *nearest, "warning"]
 
 
 if __name__ == "__main__":

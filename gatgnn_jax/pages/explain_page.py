@@ -93,6 +93,23 @@ def _attention(explanation: Explanation) -> dict[str, Any]:
     }
 
 
+def _worth(prediction: Predictions, t: int) -> str:
+    """Interval, nearest training crystal and warning of a property's value, where there are any."""
+    p, parts = prediction.properties[t], []
+    if prediction.lower is not None and prediction.upper is not None:
+        ends = [float(end[0, t]) for end in (prediction.lower, prediction.upper)]
+        if not np.isnan(ends[0]):
+            parts.append(f"90 %: {ends[0]:.4g} to {ends[1]:.4g} {p.unit}".rstrip())
+    nearest = prediction.neighbors and prediction.neighbors[0]
+    if nearest:
+        value = float(in_own_unit(p, nearest.values[t]))
+        true = "" if np.isnan(value) else f", true {value:.4g} {p.unit}".rstrip()
+        near = f"{nearest.id} {nearest.formula}{true}, distance {nearest.distance:.2g}"
+        parts.append(f"nearest training crystal: {near}")
+    parts += filter(None, prediction.warnings)
+    return "".join(f" · {part}" for part in parts)
+
+
 def _predictions(prediction: Predictions) -> list[dict[str, str]]:
     """Value, unit and small print of every property; of an ensemble with the uncertainty."""
     texts = []
@@ -106,6 +123,7 @@ def _predictions(prediction: Predictions) -> list[dict[str, str]]:
                 low, high = in_own_unit(p, np.array([value - spread, value + spread]))
                 unit += f" ({low:.4g} to {high:.4g})"
         name = p.name.replace("_", " ")
+        name += _worth(prediction, t)
         if p.task == "classification":
             texts.append({"value": transformed, "unit": "", "note": f"probability, {name}"})
         elif not p.is_rescaled:

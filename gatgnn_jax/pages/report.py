@@ -12,11 +12,12 @@ from rich.console import Console
 
 from data_prep.build import read_skipped
 from data_prep.cache import open_dataset
+from data_prep.compositions import compositions
 from data_prep.dataset import GraphDataset
 from data_prep.errors import UserError
 from data_prep.lookup import find_structures
 from gatgnn_jax.pages.plots import draw_training
-from gatgnn_jax.pages.report_numbers import Finished, compositions, report_numbers
+from gatgnn_jax.pages.report_numbers import Finished, report_numbers
 from gatgnn_jax.pages.report_page import report_page
 from gatgnn_jax.runs.directory import RunDirectory
 

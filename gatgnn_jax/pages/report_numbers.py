@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from pymatgen.core import Composition, Element
 
-from data_prep.dataset import GraphDataset
 from data_prep.elements import MAX_ATOMIC_NUMBER
 from data_prep.errors import Skipped
 from data_prep.properties import Property
@@ -78,18 +77,6 @@ class Finished:
         distance = np.abs(self.predicted(p) - self.target(p))[rows]
         order = np.argsort(-distance, kind="stable")
         return [int(row) for row in rows[order][:WORST] if not np.isnan(self.target(p)[row])]
-
-
-def compositions(dataset: GraphDataset, rows: Iterable[int]) -> list[Composition]:
-    """What the cells of some crystals hold."""
-    result = []
-    for row in rows:
-        crystal = dataset.crystal(row)
-        numbers = crystal.atomic_number[crystal.atom_node]
-        elements, counts = np.unique(numbers, return_counts=True)
-        pairs = zip(map(int, elements), map(int, counts), strict=True)
-        result.append(Composition({Element.from_Z(z): count for z, count in pairs}))
-    return result
 
 
 def report_numbers(

@@ -24,13 +24,15 @@ def prediction_columns(
     predicted: np.ndarray,
     target: np.ndarray | None = None,
     uncertainty: np.ndarray | None = None,
+    half_width: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Columns for each property, from predicted values [C, T] (and targets [C, T] where known).
 
     Regression: `prediction`, `unit`, and for a property trained on its logarithm the plain value
     too, as `prediction_gpa`. Classification: the class in `prediction`, and the `probability` of
-    class 1. With an `uncertainty` [C, T] a column of that name, in `unit`. With several properties
-    each name ends in the property's.
+    class 1. With an `uncertainty` [C, T] a column of that name, in `unit`. With a `half_width` of
+    intervals [C, T] the ends of a regression's, `lower` and `upper` (and `lower_gpa`, …). With
+    several properties each name ends in the property's.
     """
     table = pd.DataFrame(index=range(len(predicted)))
     for t, p in enumerate(properties):
@@ -45,20 +47,30 @@ def prediction_columns(
             table["prediction" + ending] = value
         if uncertainty is not None:
             table["uncertainty" + ending] = uncertainty[:, t]
+        ends = {}
+        if half_width is not None and p.task == "regression":
+            ends = {"lower": value - half_width[:, t], "upper": value + half_width[:, t]}
+        for name, end in ends.items():
+            table[name + ending] = end
         table["unit" + ending] = unit_of(p)
         if p.is_rescaled:
             plain = p.own_suffix
             if target is not None:
                 table[f"target_{plain}{ending}"] = in_own_unit(p, target[:, t])
             table[f"prediction_{plain}{ending}"] = in_own_unit(p, value)
+            for name, end in ends.items():
+                table[f"{name}_{plain}{ending}"] = in_own_unit(p, end)
     return table
 
 
-def column_names(properties: Sequence[Property], with_uncertainty: bool) -> list[str]:
+def column_names(
+    properties: Sequence[Property], with_uncertainty: bool, with_intervals: bool
+) -> list[str]:
     """The names of `prediction_columns` without targets."""
     none = np.empty((0, len(properties)))
-    table = prediction_columns(properties, none, uncertainty=none if with_uncertainty else None)
-    return list(table)
+    given = {"uncertainty": with_uncertainty, "half_width": with_intervals}
+    chosen = {name: none for name, wanted in given.items() if wanted}
+    return list(prediction_columns(properties, none, **chosen))
 
 
 def subset_table(
@@ -67,11 +79,13 @@ def subset_table(
     target: Mapping[str, np.ndarray],
     properties: Sequence[Property],
     uncertainty: Mapping[str, np.ndarray | None],
+    half_width: Mapping[str, np.ndarray | None],
 ) -> pd.DataFrame:
     """The predictions of several subsets, by name: ids [C], values and targets [C, T] of each."""
     tables = []
     for name in ids:
-        table = prediction_columns(properties, predicted[name], target[name], uncertainty[name])
+        own = (predicted[name], target[name], uncertainty[name], half_width[name])
+        table = prediction_columns(properties, *own)
         table.insert(0, "id", ids[name])
         table.insert(1, "subset", name)
         tables.append(table)

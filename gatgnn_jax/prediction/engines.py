@@ -1,7 +1,7 @@
 """Predictions of a trained model: of crystals as they come, or of a whole dataset on the device."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -21,6 +21,8 @@ from gatgnn_jax.batches.processes import whole
 from gatgnn_jax.models.base import ModelState
 from gatgnn_jax.models.ensemble import call_members
 from gatgnn_jax.objective import member_spread, predicted_values
+from gatgnn_jax.prediction.reliability import UNKNOWN, Reliability
+from gatgnn_jax.prediction.training_crystals import Neighbor
 from gatgnn_jax.runs.config import RunConfig
 
 EDGES_PER_CRYSTAL = 16
@@ -46,11 +48,18 @@ class Predicted(NamedTuple):
         crystal_vector: [C, F]: the weighted sum of the atoms' features; of an ensemble, all its
             members' one after another.
         uncertainty: [C, T]: standard deviation over an ensemble's members; None for one network.
+        half_width: [C, T]: how far the intervals reach to either side of the values; NaN for a
+            property without, None for a run without.
+        neighbors: the nearest training crystal of each; None if the run has kept none.
+        warnings: what is doubtful about each of them; empty if nothing is.
     """
 
     values: np.ndarray
     crystal_vector: np.ndarray
     uncertainty: np.ndarray | None = None
+    half_width: np.ndarray | None = None
+    neighbors: list[Neighbor] | None = None
+    warnings: Sequence[str] = ()
 
 
 class StreamPredictor:
@@ -63,10 +72,20 @@ class StreamPredictor:
     """
 
     def __init__(
-        self, config: RunConfig, graphdef: nnx.GraphDef, model: ModelState, batch_size: int = 512
+        self,
+        config: RunConfig,
+        graphdef: nnx.GraphDef,
+        model: ModelState,
+        batch_size: int = 512,
+        reliability: Reliability = UNKNOWN,
     ):
-        """A model as `RunDirectory.load_best` gives it; `batch_size` is in crystals, at most."""
+        """A model as `RunDirectory.load_best` gives it.
+
+        `batch_size` is in crystals, at most; `reliability` what its predictions are judged by.
+        """
         self.graph: GraphConfig = config.graph
+        self.element_counts = config.data.element_counts
+        self.reliability = reliability
         self.properties = config.properties
         self.graphdef = graphdef
         edges = batch_size * EDGES_PER_CRYSTAL
@@ -119,11 +138,13 @@ class StreamPredictor:
         output, crystal_vector = jax.device_get(
             self.programs[shape](self.model.params, self.model.stats, padded(data, shape), batch)
         )
-        output = output[0, : len(graphs)]
-        return Predicted(
-            predicted_values(output, self.properties),
-            crystal_vector[0, : len(graphs)].reshape(len(graphs), -1),
-            member_spread(output, self.properties),
+        return judged(
+            output[0, : len(graphs)],
+            crystal_vector[0, : len(graphs)],
+            graphs,
+            self.properties,
+            self.element_counts,
+            self.reliability,
         )
 
     def _shape_for(self, size: BatchShape) -> BatchShape:
@@ -153,15 +174,46 @@ class DatasetPredictor:
 
     def outputs(self, model: ModelState, subset: np.ndarray) -> np.ndarray:
         """Each member's outputs [C, M, outputs]; NaN for the other crystals."""
+        return self._predict(model, subset, "output")
+
+    def crystal_vectors(self, model: ModelState, subset: np.ndarray) -> np.ndarray:
+        """Each member's vector of each crystal [C, M, F]; NaN for the other crystals."""
+        return self._predict(model, subset, "crystal_vector")
+
+    def _predict(
+        self, model: ModelState, subset: np.ndarray, what: Literal["output", "crystal_vector"]
+    ) -> np.ndarray:
         parts = self.feed.plan.deal(subset)
         # One batch a call: with the steps of a part the program would be another for each subset.
         batches = parts.reshape(-1, 1, parts.shape[-1])
-        outputs: list[jax.Array] = []
+        found: list[jax.Array] = []
         for data, batch in self.feed(batches):
-            if outputs:  # so that no more crystals wait on the devices than are needed
-                outputs[-1].block_until_ready()
-            outputs.append(self.program(model.params, model.stats, data, batch).output)
-        return in_dataset_order(np.stack(whole(outputs)), batches, self.feed.num_crystals)
+            if found:  # so that no more crystals wait on the devices than are needed
+                found[-1].block_until_ready()
+            found.append(getattr(self.program(model.params, model.stats, data, batch), what))
+        return in_dataset_order(np.stack(whole(found)), batches, self.feed.num_crystals)
+
+
+def judged(
+    output: np.ndarray,
+    crystal_vector: np.ndarray,
+    graphs: Sequence[CrystalGraph],
+    properties: Sequence[Property],
+    element_counts: Mapping[str, int],
+    reliability: Reliability,
+) -> Predicted:
+    """Outputs [C, M, outputs] and vectors [C, M, F] as predictions, with what they are worth."""
+    values, spread = predicted_values(output, properties), member_spread(output, properties)
+    vector = crystal_vector.reshape(len(graphs), -1)
+    intervals, training = reliability.intervals, reliability.training
+    return Predicted(
+        values,
+        vector,
+        spread,
+        None if intervals is None else intervals.half_width(properties, values, spread),
+        None if training is None else training.neighbors(vector),
+        reliability.warnings(vector, graphs, element_counts),
+    )
 
 
 def _size(graph: CrystalGraph) -> BatchShape:

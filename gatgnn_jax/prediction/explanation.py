@@ -27,9 +27,9 @@ from gatgnn_jax.batches.gathering import gather_batch
 from gatgnn_jax.models.base import ModelState, Output
 from gatgnn_jax.models.ensemble import call_members
 from gatgnn_jax.models.networks import kind_of
-from gatgnn_jax.objective import member_spread, predicted_values
-from gatgnn_jax.prediction.engines import EVALUATION_SEED
-from gatgnn_jax.prediction.result import Predictions, element_warning
+from gatgnn_jax.prediction.engines import EVALUATION_SEED, judged
+from gatgnn_jax.prediction.reliability import UNKNOWN, Reliability
+from gatgnn_jax.prediction.result import Predictions
 from gatgnn_jax.runs.config import RunConfig
 
 SMALLEST_SHAPE = 16
@@ -115,8 +115,11 @@ def explain(
     model: ModelState,
     structure: Structure,
     name: str = "0",
+    reliability: Reliability = UNKNOWN,
 ) -> Explanation:
     """The attention of a model, as `RunDirectory.load_best` gives it, in one crystal.
+
+    What its prediction is worth is judged by `reliability`.
 
     Raises:
         UserError: the model has no attention, or the process is a fork of one that has used JAX.
@@ -151,15 +154,25 @@ def explain(
     real = distances <= settings.radius  # fake edges have a length beyond it
     receivers, senders, distances = receivers[real], senders[real], distances[real]
     weights = output.atom_attention[: len(structure)].astype(np.float64)
+    predicted = judged(
+        output.prediction[:1],
+        output.crystal_vector[:1],
+        [graph],
+        config.properties,
+        config.data.element_counts,
+        reliability,
+    )
     return Explanation(
         structure=structure,
         prediction=Predictions(
             ids=(name,),
             properties=config.properties,
-            transformed=predicted_values(output.prediction[:1], config.properties),
-            warnings=(element_warning(graph, config.data.element_counts),),
+            transformed=predicted.values,
+            warnings=tuple(predicted.warnings),
             reasons=("",),
-            uncertainty=member_spread(output.prediction[:1], config.properties),
+            uncertainty=predicted.uncertainty,
+            half_width=predicted.half_width,
+            neighbors=None if predicted.neighbors is None else tuple(predicted.neighbors),
         ),
         atom_weights=weights / weights.sum(),  # without global attention each is 1
         receivers=receivers,

@@ -2,14 +2,13 @@
 
 import io
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from data_prep.errors import BadCrystal, Skipped, UserError
 from data_prep.featurize import Featurized
 from data_prep.graph import CrystalGraph
-from gatgnn_jax.prediction.result import element_warning
 
 
 class Named(NamedTuple):
@@ -19,6 +18,7 @@ class Named(NamedTuple):
     """among the crystals of the source"""
     id: str
     warning: str
+    """about the id; empty if it is new"""
 
 
 def checked_batch_size(batch_size: int) -> int:
@@ -53,7 +53,6 @@ def named_files(paths: Sequence[Path], purpose: str) -> list[Path]:
 
 def good_crystals(
     results: Iterable[Featurized],
-    element_counts: Mapping[str, int],
     left_out: dict[int, Skipped],
     first: int = 0,
     seen: Collection[str] = (),
@@ -67,8 +66,6 @@ def good_crystals(
         if isinstance(graph, BadCrystal):
             left_out[position] = Skipped(record.id, graph.reason)
             continue
-        remarks = [element_warning(graph, element_counts)]
-        if record.id in known:
-            remarks.append("another crystal of this id came before")
+        again = "another crystal of this id came before" if record.id in known else ""
         known.add(record.id)
-        yield Named(position, record.id, "; ".join(filter(None, remarks))), graph
+        yield Named(position, record.id, again), graph

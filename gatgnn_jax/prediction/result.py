@@ -1,7 +1,7 @@
 """Predictions as a typed result, and what is said about each."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ from data_prep.errors import Skipped
 from data_prep.graph import CrystalGraph
 from data_prep.properties import Property
 from gatgnn_jax.prediction.columns import in_own_unit, prediction_columns, unit_of
+from gatgnn_jax.prediction.training_crystals import Neighbor
 
 RARE = 10
 """Elements in fewer training crystals than this get a warning."""
@@ -25,10 +26,15 @@ class Predictions:
         properties: the T properties predicted.
         transformed: float64 [C, T]: the values the model works with, log10(GPa) for a modulus; of
             a classification the probability of class 1. NaN for a crystal that was left out.
-        warnings: [C]: which elements the model saw rarely or never; empty if none.
+        warnings: [C]: what is doubtful: elements that training never saw, a crystal far from the
+            training crystals; empty if nothing is.
         reasons: [C]: why a crystal was left out; empty if it was not.
         uncertainty: float64 [C, T]: standard deviation of `transformed` over an ensemble's
             members; None for a single model.
+        half_width: float64 [C, T]: `transformed` ± this holds 90 % of true values; NaN for a
+            property without intervals (a classification), None for a model without.
+        neighbors: [C]: the nearest training crystal of each, None for one that was left out; None
+            for a model that has kept none.
     """
 
     ids: tuple[str, ...]
@@ -37,6 +43,8 @@ class Predictions:
     warnings: tuple[str, ...]
     reasons: tuple[str, ...]
     uncertainty: np.ndarray | None = None
+    half_width: np.ndarray | None = None
+    neighbors: tuple[Neighbor | None, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -46,6 +54,22 @@ class Predictions:
         """Values in the properties' own `units`, as GPa: float64 [C, T]."""
         columns = zip(self.properties, self.transformed.T, strict=True)
         return np.stack([in_own_unit(p, column) for p, column in columns], axis=1)
+
+    @property
+    def lower(self) -> np.ndarray | None:
+        """Lower ends of the 90 % intervals, in the properties' own `units`: float64 [C, T]."""
+        return self._end(-1)
+
+    @property
+    def upper(self) -> np.ndarray | None:
+        """Upper ends of the 90 % intervals, in the properties' own `units`: float64 [C, T]."""
+        return self._end(+1)
+
+    def _end(self, side: int) -> np.ndarray | None:
+        if self.half_width is None:
+            return None
+        ends = self.transformed + side * self.half_width
+        return replace(self, transformed=ends, half_width=None).values
 
     @property
     def units(self) -> tuple[str, ...]:
@@ -66,8 +90,11 @@ class Predictions:
     def to_dataframe(self) -> pd.DataFrame:
         """The columns of `predictions.csv`, and `skipped`, the reason where there is one."""
         predicted = np.array([not reason for reason in self.reasons], bool)
-        spread = None if self.uncertainty is None else self.uncertainty[predicted]
-        table = prediction_columns(self.properties, self.transformed[predicted], uncertainty=spread)
+        given = {"uncertainty": self.uncertainty, "half_width": self.half_width}
+        own = {name: None if array is None else array[predicted] for name, array in given.items()}
+        table = prediction_columns(self.properties, self.transformed[predicted], **own)
+        if self.neighbors is not None:
+            add_neighbors(table, [own for own in self.neighbors if own is not None])
         # A crystal that was left out has no class either: its row is missing throughout.
         table = table.set_index(np.flatnonzero(predicted)).reindex(range(len(self)))
         table.insert(0, "id", list(self.ids))
@@ -76,11 +103,19 @@ class Predictions:
         return table
 
 
-def element_warning(graph: CrystalGraph, element_counts: Mapping[str, int]) -> str:
+def add_neighbors(table: pd.DataFrame, neighbors: Sequence[Neighbor]) -> None:
+    """Add the columns `nearest`, a training crystal's id, and `distance` to a table."""
+    table["nearest"] = [own.id for own in neighbors]
+    table["distance"] = [own.distance for own in neighbors]
+
+
+def element_warning(
+    graph: CrystalGraph, element_counts: Mapping[str, int], tell_rare: bool = True
+) -> str:
     """Which elements of a crystal the model knows little or nothing of; empty if there are none.
 
     `element_counts` are the training crystals with each element, by symbol; if they are not known
-    (empty) there is no warning.
+    (empty) there is no warning. Nor is there one of rare elements without `tell_rare`.
     """
     if not element_counts:
         return ""
@@ -90,6 +125,6 @@ def element_warning(graph: CrystalGraph, element_counts: Mapping[str, int]) -> s
     parts = []
     if unseen:
         parts.append(f"not in the training crystals: {' '.join(unseen)}")
-    if rare:
+    if rare and tell_rare:
         parts.append(f"in fewer than {RARE} training crystals: {' '.join(rare)}")
     return "; ".join(parts)

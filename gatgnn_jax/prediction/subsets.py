@@ -12,6 +12,7 @@ from gatgnn_jax.models.base import ModelState
 from gatgnn_jax.objective import member_spread, metrics, predicted_values
 from gatgnn_jax.prediction.columns import subset_table
 from gatgnn_jax.prediction.engines import DatasetPredictor
+from gatgnn_jax.prediction.intervals import Intervals, inside
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,12 +24,14 @@ class SubsetPredictions:
         ids: [C] of each subset.
         target: transformed targets [C, T]; NaN where there is none.
         outputs: of the M members, [C, M, outputs].
+        intervals: of the run; None if it has none.
     """
 
     properties: tuple[Property, ...]
     ids: Mapping[str, np.ndarray]
     target: Mapping[str, np.ndarray]
     outputs: Mapping[str, np.ndarray]
+    intervals: Intervals | None = None
 
     @cached_property
     def predicted(self) -> dict[str, np.ndarray]:
@@ -40,13 +43,42 @@ class SubsetPredictions:
         """Standard deviation over an ensemble's members [C, T]; None for a single network."""
         return {name: member_spread(own, self.properties) for name, own in self.outputs.items()}
 
+    @cached_property
+    def half_width(self) -> dict[str, np.ndarray | None]:
+        """How far the intervals reach to either side [C, T]; None for a run without."""
+        if self.intervals is None:
+            return dict.fromkeys(self.ids)
+        return {
+            name: self.intervals.half_width(self.properties, values, self.spread[name])
+            for name, values in self.predicted.items()
+        }
+
     def table(self) -> pd.DataFrame:
         """The columns of `predictions.csv`."""
-        return subset_table(self.ids, self.predicted, self.target, self.properties, self.spread)
+        return subset_table(
+            self.ids, self.predicted, self.target, self.properties, self.spread, self.half_width
+        )
+
+    def coverage(self, name: str) -> dict[str, float]:
+        """The share of a subset's true values within the intervals, by property; empty: none."""
+        half_width = self.half_width[name]
+        if half_width is None:
+            return {}
+        within = inside(half_width, self.predicted[name], self.target[name])
+        return {
+            p.name: float(np.nanmean(own))
+            for p, own in zip(self.properties, within.T, strict=True)
+            if np.isfinite(own).any()
+        }
 
     def scores(self, name: str) -> dict[str, float]:
-        """Metrics of a subset, their names with the subset's in front."""
+        """Metrics of a subset, their names with the subset's in front.
+
+        Where there are intervals with their `coverage`.
+        """
         own = metrics(self.predicted[name], self.target[name], self.properties)
+        for p, share in self.coverage(name).items():
+            own["coverage" + (f"_{p}" if len(self.properties) > 1 else "")] = share
         return {f"{name}_{key}": value for key, value in own.items()}
 
     def member_scores(self, name: str) -> dict[str, list[float | None]]:
@@ -67,11 +99,16 @@ def predict_subsets(
     subsets: Mapping[str, np.ndarray],
     ids: np.ndarray,
     target: np.ndarray,
+    intervals: Intervals | None = None,
 ) -> SubsetPredictions:
-    """Predict the crystals numbered in `subsets`, of a dataset with these ids [C] and targets."""
+    """Predict the crystals numbered in `subsets`, of a dataset with these ids [C] and targets.
+
+    With the `intervals` of the run, if it has any.
+    """
     return SubsetPredictions(
         properties=tuple(predict.properties),
         ids={name: ids[rows] for name, rows in subsets.items()},
         target={name: target[rows] for name, rows in subsets.items()},
         outputs={name: predict.outputs(model, rows)[rows] for name, rows in subsets.items()},
+        intervals=intervals,
     )

@@ -1,0 +1,51 @@
+"""What the validation crystals say, at the end of a training, of how good its predictions are."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from data_prep.compositions import compositions
+from data_prep.dataset import GraphDataset
+from data_prep.surroundings import surroundings
+from gatgnn_jax.prediction.intervals import Intervals, fit_intervals
+from gatgnn_jax.prediction.subsets import SubsetPredictions
+from gatgnn_jax.prediction.training_crystals import (
+    MOST_CRYSTALS,
+    TrainingCrystals,
+    fit_training_crystals,
+    measured_risk,
+)
+from gatgnn_jax.training.loop import Trainer
+
+
+def measure_intervals(predictions: SubsetPredictions) -> Intervals:
+    """The intervals that hold the errors on validation crystals."""
+    predicted, target = predictions.predicted["val"], predictions.target["val"]
+    return fit_intervals(predictions.properties, predicted, target, predictions.spread["val"])
+
+
+def measure_distances(
+    trainer: Trainer, dataset: GraphDataset, predictions: SubsetPredictions
+) -> TrainingCrystals:
+    """Training crystals to compare others with, and how errors grow with the distance from them.
+
+    All processes come here together, as for predictions.
+    """
+    train, val = trainer.subsets["train"], trainer.subsets["val"]
+    rng = np.random.default_rng(trainer.config.train.seed)
+    kept = np.sort(rng.permutation(train)[:MOST_CRYSTALS])
+    vectors = {
+        name: trainer.predict.crystal_vectors(trainer.best, rows)[rows].reshape(len(rows), -1)
+        for name, rows in (("kept", kept), ("val", val))
+    }
+    training = fit_training_crystals(
+        dataset.ids[kept],
+        np.array([cell.reduced_formula for cell in compositions(dataset, kept)]),
+        trainer.target[kept],
+        vectors["kept"],
+        surroundings([dataset.crystal(row) for row in kept]),
+    )
+    around = surroundings([dataset.crystal(row) for row in val])
+    error = np.abs(predictions.predicted["val"] - predictions.target["val"])
+    limit, risk = measured_risk(training.strangeness(vectors["val"], around), error)
+    return replace(training, limit=limit, risk=risk)
