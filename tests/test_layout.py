@@ -3,12 +3,14 @@
 import re
 from typing import Any
 
+import jax.numpy as jnp
 import jraph
 import numpy as np
 import pytest
 
 from data_prep.config import GraphConfig
-from gatgnn_jax.batches import layout
+from gatgnn_jax.batches import gathering, layout
+from gatgnn_jax.batches.arrays import BatchShape
 from tests.crystals import bundled
 from tests.models import arrays_of, batch_of, dataset_of
 
@@ -45,3 +47,16 @@ def test_the_table_of_fields(reduce: bool) -> None:
     assert told == set(fields)
     assert sizes.keys() == set("GNEBAT")
     assert len(set(sizes.values())) >= 5  # the letters are not confused with each other
+
+
+def test_the_worked_example_of_gathering() -> None:
+    """What the docstring of `_members` says of crystals of 3, 2 and 4 nodes."""
+    count = jnp.array([[4, 3, 0]] * 4)
+    start = jnp.array([[5, 0, 0]] * 4)
+    node, *_ = gathering._members(count, start, BatchShape(2, 9, 9, 9, 9))
+    assert node.count.tolist() == [4, 3, 2]
+    assert node.first.tolist() == [0, 4, 7]
+    assert node.graph.tolist() == [0, 0, 0, 0, 1, 1, 1, 2, 2]
+    assert node.local.tolist() == [0, 1, 2, 3, 0, 1, 2, 0, 1]
+    assert node.row.tolist() == [5, 6, 7, 8, 0, 1, 2, 0, 0]
+    assert node.real.tolist() == [True] * 7 + [False] * 2

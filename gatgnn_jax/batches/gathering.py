@@ -89,6 +89,16 @@ def _members(count: jax.Array, start: jax.Array, shape: BatchShape) -> list[_Mem
 
     The last graph is padding and takes the rows that are left over. The kinds stand in one list,
     one after another, so that one search finds the graphs of all rows: fewer kernels to compile.
+
+    Of one kind alone, for a dataset whose crystals have 3, 2 and 4 nodes and so begin at rows 0, 3
+    and 5, the batch of crystals 2 and 0 in a shape of 9 nodes (the last graph is padding):
+
+        count           4  3  2                  the padding takes 9 - 4 - 3
+        first           0  4  7                  where each graph begins in the batch
+        row             0  1  2  3  4  5  6  7  8
+        place (graph)   0  0  0  0  1  1  1  2  2
+        local           0  1  2  3  0  1  2  0  1
+        source          5  6  7  8  0  1  2      the row of the dataset; of padding 0
     """
     totals = np.array([shape.nodes, shape.edges, shape.bonds, shape.atoms], np.int32)
     base = (np.cumsum(totals) - totals)[:, None]

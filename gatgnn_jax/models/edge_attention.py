@@ -154,6 +154,15 @@ def _backward(weigh: Weigh, precision: str | None, residuals: Any, cotangents: A
 
 
 def _gradients(residuals: Any, cotangents: Any) -> Any:
+    """The chain rule of `attend`, with d_y for the gradient by y, and ⟨·,·⟩ over the features F:
+
+    m_i = Σ α_ij h_j           d_α_ij = ⟨d_m_i, h_j⟩ + d_α from outside      first sweep
+    α = weigh(l)               d_l = weigh's own, by `pull_back`             all edges at once
+    l_ij = ⟨h_i, v_0⟩ + ⟨h_j, v_1⟩,  h = softplus(z)                         second sweep:
+                               d_z_i = d_l v_0 (1 - exp(-h_i))
+                               d_z_j = (d_l v_1 + α d_m_i) (1 - exp(-h_j))
+    z_i = nodes_i + bonds_ij   d_nodes sums d_z_i at centres, d_z_j at neighbours; d_bonds both
+    """
     neighborhoods, nodes, bonds, vectors, attention, pull_back = residuals
     d_message, d_attention, d_other = cotangents
     edges = _Rows.of(neighborhoods)
@@ -169,7 +178,6 @@ def _gradients(residuals: Any, cotangents: Any) -> Any:
         block, attention, d_logits = xs[0], xs[1][..., None], xs[2][..., None]
         centre, neighbour = block.centre(nodes, bonds), block.neighbour(nodes, bonds)
         received = d_message[block.receivers][:, None, None]
-        # The derivative of h = softplus(z) by z is 1 - exp(-h).
         d_centre = d_logits * vectors[0] * (1 - jnp.exp(-centre))
         d_neighbour = (d_logits * vectors[1] + attention * received) * (1 - jnp.exp(-neighbour))
         d_nodes = d_nodes.at[block.receivers].add(d_centre.sum(1))
