@@ -1,9 +1,10 @@
 """What atoms are called: as in their file, or by element and number."""
 
+import warnings
 from collections import Counter
 from collections.abc import Iterable
 
-from pymatgen.core import Structure
+from pymatgen.core import Composition, Structure
 
 
 def atom_labels(structure: Structure) -> list[str]:
@@ -23,3 +24,10 @@ def numbered(symbols: Iterable[str]) -> list[str]:
         seen[symbol] += 1
         labels.append(f"{symbol}{seen[symbol]}")
     return labels
+
+
+def formula(composition: Composition) -> str:
+    """The reduced formula, without pymatgen's word on elements that have no electronegativity."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "No Pauling electronegativity")
+        return composition.reduced_formula

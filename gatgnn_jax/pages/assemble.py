@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from pymatgen.core import Element, Structure
 
-from data_prep.labels import atom_labels
+from data_prep.labels import atom_labels, formula
 
 SPHERE = 0.4
 """Spheres are drawn with this share of the atomic radius, so that bonds are seen."""
@@ -34,7 +34,7 @@ def assemble(page: str, styles: Sequence[str], scripts: Sequence[str], data: Map
 def crystal_data(structure: Structure) -> dict[str, Any]:
     """Formula, lattice [3][3] (Å) and atoms, as `crystal.js` draws them."""
     return {
-        "formula": structure.composition.reduced_formula,
+        "formula": formula(structure.composition),
         "lattice": np.round(structure.lattice.matrix, 6).tolist(),
         "atoms": [
             {

@@ -12,6 +12,7 @@ from pymatgen.core import Composition, Element
 
 from data_prep.elements import MAX_ATOMIC_NUMBER
 from data_prep.errors import Skipped
+from data_prep.labels import formula
 from data_prep.properties import Property
 from gatgnn_jax.batches.splits import SUBSETS
 from gatgnn_jax.config import PRESETS
@@ -95,7 +96,7 @@ def report_numbers(
         "subsets": {name: int((subset == name).sum()) for name in SUBSETS},
         "subset": [SUBSETS.index(name) for name in subset],
         "ids": run.predictions.id.astype(str).tolist(),
-        "formulas": [cell.reduced_formula for cell in cells],
+        "formulas": [formula(cell) for cell in cells],
         "atoms": [round(cell.num_atoms) for cell in cells],
         "epoch": run.epochs.epoch.tolist(),
         "best_epoch": run.summary["best_epoch"],

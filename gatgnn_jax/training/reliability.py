@@ -6,6 +6,7 @@ import numpy as np
 
 from data_prep.compositions import compositions
 from data_prep.dataset import GraphDataset
+from data_prep.labels import formula
 from data_prep.surroundings import surroundings
 from gatgnn_jax.prediction.intervals import Intervals, fit_intervals
 from gatgnn_jax.prediction.subsets import SubsetPredictions
@@ -40,7 +41,7 @@ def measure_distances(
     }
     training = fit_training_crystals(
         dataset.ids[kept],
-        np.array([cell.reduced_formula for cell in compositions(dataset, kept)]),
+        np.array([formula(cell) for cell in compositions(dataset, kept)]),
         trainer.target[kept],
         vectors["kept"],
         surroundings([dataset.crystal(row) for row in kept]),
