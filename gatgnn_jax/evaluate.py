@@ -3,8 +3,8 @@
 The crystals are those the run was trained, validated or tested with, or those of other data with
 the same property. `predictions.csv`, `metrics.json`, `coverage.csv` (what the intervals hold, by
 groups of crystals) and `skipped.csv` go to `--out`, by default a folder of the run:
-`RUN/evaluation-SUBSET`, or `RUN/evaluation-NAME-SUBSET` for other data called NAME. Evaluating again
-writes over them.
+`RUN/evaluation-SUBSET`, or `RUN/evaluation-NAME-SUBSET` for other data called NAME. Evaluating
+again writes over them.
 """
 
 import sys
