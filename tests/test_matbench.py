@@ -106,9 +106,8 @@ def made_up(place: Place, training: Training, seed: int, cores: Any) -> None:
     if p.task == "classification":
         predicted = 0.25 + 0.5 * prepared.target[rows]
     test = {"test": prepared.dataset.ids[rows]}, {"test": predicted}, {"test": predicted}
-    run.write_text(
-        "predictions.csv", to_csv(subset_table(*test, [p], {"test": None}, {"test": None}))
-    )
+    table = subset_table(*test, [p], {"test": None}, {"test": None})
+    run.write_text("predictions.csv", to_csv(table))
     counts = {name: len(rows) for name, rows in prepared.subsets.items()}
     run.write_json(
         "summary.json", {"crystals": counts, "epochs": 7, "best_epoch": 5, "parameters": 11}
