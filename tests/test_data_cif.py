@@ -96,6 +96,15 @@ def test_a_file_cut_off_at_any_character_is_refused():
         np.testing.assert_array_equal(left.frac_coords, positions)
 
 
+def test_a_number_cut_off_in_a_crystal_of_two_atoms_is_seen():
+    whole = cif(["Na1 Na 0.0000 0.0000 0.0000", "Cl1 Cl 0.5000 0.5000 0.5000"])
+    for end in (2, 3, 4):
+        with pytest.raises(BadCrystal, match="fewer digits"):
+            structure_from_cif(whole[:-end])
+    short = cif(["Na1 Na 0 0 0", "Cl1 Cl 0.5 0.25 0.5"]).rstrip()
+    assert structure_from_cif(short).formula == "Na1 Cl1"
+
+
 # ---- what stands for no atom ---------------------------------------------------------------------
 
 

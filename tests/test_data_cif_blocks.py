@@ -46,6 +46,13 @@ def test_blocks_of_one_name_are_told_apart_by_their_place(tmp_path):
     assert found(path) == {"twice:I:1": "Na4 Cl4", "twice:I:2": "Mg4 O4"}
 
 
+def test_very_many_blocks_hide_no_crystal(tmp_path):
+    path = tmp_path / "many.cif"
+    texts = "_publ_text\n;\ndata_b\n;\n" * 1000
+    path.write_text("data_a\n" * 20_000 + cif(MGO, name="MgO") + texts)
+    assert found(path) == {"many": "Mg4 O4"}
+
+
 def test_a_bad_block_is_reported_and_the_others_are_read(tmp_path):
     lost = cif(EIGHT_SITES[1:], name="lost", chemical_formula_sum="Na4 Cl4")
     odd = cif(EIGHT_SITES, name="odd").replace("Cl4 Cl", "Cl4")

@@ -224,6 +224,14 @@ Na1 1.0
     assert_same_crystal(structure_from_cif(cif(TWO_SITES, symmetry=None) + loops), plain)
 
 
+def test_operations_beyond_number_are_refused():
+    """Whose products with as many centrings would take hours."""
+    loop = "loop_\n_space_group_symop_magn_{}.xyz\n" + "x,y,z,+1\n" * 1000
+    text = cif(TWO_SITES, symmetry=None) + loop.format("operation") + loop.format("centering")
+    with pytest.raises(BadCrystal, match="1,000,000 symmetry operations are too many"):
+        structure_from_cif(text)
+
+
 # ---- rounded positions ---------------------------------------------------------------------------
 
 

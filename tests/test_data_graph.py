@@ -244,6 +244,8 @@ def test_cells_of_one_two_and_two_hundred_atoms():
         (Structure(Lattice.cubic(4), ["Fe"] * 2, [[0, 0, 0], [0, 0, 0.001]]), "0.004 Å apart"),
         (Structure(Lattice.cubic(4), ["Fe"], [[0, 0, np.nan]]), "not a finite number"),
         (Structure(Lattice.orthorhombic(4, 4, 0.01), ["Fe"], [[0, 0, 0]]), "the cell is flat"),
+        (Structure(Lattice.cubic(1e200), ["Fe"], [[0, 0, 0]]), "beyond all measure"),
+        (Structure(Lattice.cubic(4), ["Fe"], [[1e200, 0, 0]]), "beyond all measure"),
         (Structure(Lattice.cubic(4), [], []), "no atoms"),
     ],
 )

@@ -140,3 +140,18 @@ def test_what_is_doubtful_is_refused(fault: str) -> None:
     text, reason = REFUSED[fault]
     with pytest.raises(BadCrystal, match=f"unreadable POSCAR.*{reason}"):
         structure_from_poscar(text)
+
+
+@pytest.mark.parametrize("with_names", [True, False])
+def test_a_file_cut_off_at_any_character_is_refused(with_names: bool) -> None:
+    """Or gives the same crystal, where only the end of the last line is missing."""
+    lines = Poscar(without_symmetry(6).get_sorted_structure()).get_str().splitlines()
+    ends = lines[8:] if with_names else [line.rpartition(" ")[0] for line in lines[8:]]
+    whole = "\n".join(lines[:8] + ends)
+    positions = structure_from_poscar(whole).frac_coords
+    for end in range(len(whole)):
+        try:
+            left = structure_from_poscar(whole[:end])
+        except BadCrystal:
+            continue
+        np.testing.assert_array_equal(left.frac_coords, positions)

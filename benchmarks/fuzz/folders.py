@@ -9,6 +9,7 @@ from pathlib import Path
 
 from benchmarks.fuzz.cases import Case
 from benchmarks.fuzz.judge import HANG, Fault, Found
+from data_prep.dataset import load_dataset
 from data_prep.errors import printable
 
 KIND = "folders, by predict and build"
@@ -44,13 +45,11 @@ def judge_folder(
     out = folder.with_name(f"{folder.name} out")
     if rng.random() < 0.5:
         command = ["gatgnn_jax.predict", "bulk_modulus", folder, "--out", out / "p.csv"]
-        tables = [out / "p.csv", out / "skipped.csv"]
     else:
         with (folder / "id_prop.csv").open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows((name, 1) for name in ids if name.isprintable())
         ids = [name for name in ids if name.isprintable()]
         command = ["data_prep.build", folder, "--out", out]
-        tables = [out / "skipped.csv"]
     try:
         done = subprocess.run(
             [sys.executable, "-m", *map(str, command)],
@@ -63,7 +62,9 @@ def judge_folder(
     said = done.stderr.decode(errors="backslashreplace")
     if "Traceback" in said or done.returncode not in (0, 1):
         return len(ids), [Found(Fault.TRACEBACK, f"{command[0]}: {said[-500:]}")]
-    reported = [name for table in tables if table.exists() for name in _ids(table)]
+    if done.returncode == 1:  # of all crystals none was good
+        return len(ids), []
+    reported = _ids(out)
     return len(ids), [
         Found(Fault.LOST, f"{command[0]}: {name!r}")
         for name in ids
@@ -90,8 +91,10 @@ def _write(cases: Sequence[Case], folder: Path, rng: random.Random) -> list[str]
     return ids
 
 
-def _ids(table: Path) -> set[str]:
-    """The ids in a table; of several crystals in a file, ``FILE:BLOCK``, that of the file, too."""
-    with table.open(encoding="utf-8", newline="") as lines:
-        ids = [row["id"] for row in csv.DictReader(lines)]
+def _ids(out: Path) -> set[str]:
+    """The ids in what a command wrote; of several crystals in a file, ``FILE:BLOCK``, that, too."""
+    ids = [] if (out / "p.csv").exists() else [*map(str, load_dataset(out).ids)]
+    for table in out.glob("*.csv"):
+        with table.open(encoding="utf-8", newline="") as lines:
+            ids += [row["id"] for row in csv.DictReader(lines)]
     return {*ids, *(name.split(":")[0] for name in ids)}
