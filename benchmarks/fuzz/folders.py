@@ -9,8 +9,8 @@ from pathlib import Path
 
 from benchmarks.fuzz.cases import Case
 from benchmarks.fuzz.judge import HANG, Fault, Found
-from data_prep.dataset import load_dataset
 from data_prep.errors import printable
+from data_prep.storage import load_dataset
 
 KIND = "folders, by predict and build"
 

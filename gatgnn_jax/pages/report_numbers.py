@@ -180,8 +180,9 @@ def interval_numbers(
     half_width, rows = run.half_width(p), run.test
     if half_width is None:
         return None
-    own = [values[rows] for values in (run.predicted(p), run.target(p), half_width)]
-    table = coverage_groups(p, *own, [cells[row] for row in rows])
+    own = [cells[row] for row in rows]
+    predicted, target = run.predicted(p)[rows], run.target(p)[rows]
+    table = coverage_groups(p, predicted, target, half_width[rows], own)
     return [
         [row.by, row.group, row.crystals, _short(row.half_width), _short(row.coverage)]
         for row in table.itertuples()
