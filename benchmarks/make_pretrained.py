@@ -39,6 +39,7 @@ from gatgnn_jax.prediction.reliability import (
 from gatgnn_jax.runs.config import DataInfo, RunConfig
 from gatgnn_jax.runs.directory import RunDirectory
 from gatgnn_jax.runs.ready_made import PRETRAINED, SEEN
+from gatgnn_jax.training.optimizer import part_of
 
 FEWEST = 10
 """Test crystals with an element for it to stand in the card."""
@@ -48,6 +49,9 @@ SHOWN = 8
 
 NAMES = {
     "mp_elastic": "3,192 crystals of CGCNN's elastic list (Materials Project, 2017)",
+    "elastic_all": "9,192 elastic crystals of the Materials Project, those of CGCNN's list (2017) "
+    "and 6,000 others; the test crystals are of the list, the validation crystals of both, with "
+    "formulas that are not in training",
     "mp_cgcnn": "37,172 crystals of CGCNN's large list (Materials Project, 2017)",
 }
 """What a card calls the files of crystals."""
@@ -78,7 +82,7 @@ def of_property(config: RunConfig, model: ModelState, p: Property) -> tuple[RunC
     """The part of a run that predicts one of its properties."""
     outputs = output_slices(config.properties)[config.properties.index(p)]
     params = jax.tree_util.tree_map_with_path(
-        lambda path, leaf: leaf[..., outputs] if path[0].key == "out" else leaf, model.params
+        lambda path, leaf: leaf[..., outputs] if part_of(path) == "out" else leaf, model.params
     )
     own = dataclasses.replace(config, properties=(p,))
     return own, ModelState(params, model.stats)
@@ -130,6 +134,8 @@ def card(run: Finished, p: Property, numbers: Mapping[str, Any], data: str, size
         "- **Test error**, on crystals it has never seen: mean absolute error "
         f"{scores['mae']:.4f}{with_unit}{own}, R² {scores['r2']:.3f}. Always saying the training "
         f"mean: {numbers['naive']:.4f}.",
+        f"- **Validation error**, on the crystals that chose the epoch: "
+        f"{validation_error(run.summary, p):.4f}{with_unit}.",
         "- **Not for**: crystals with elements it has not seen (predictions warn), molecules, "
         "surfaces, defects, disordered crystals, phases that differ in their spins only, values at "
         "temperature or pressure. Structures should be relaxed. Errors grow where training "

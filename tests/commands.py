@@ -105,6 +105,7 @@ def untrained_run(
     source: Path | None = None,
     element_counts: Mapping[str, int] | None = None,
     split: Mapping[str, Sequence[str]] | None = None,
+    ensemble: int = 1,
     **settings: Any,
 ) -> Path:
     """A run directory with the initial weights, as after a conversion; a split makes it a run."""
@@ -114,7 +115,7 @@ def untrained_run(
     config = RunConfig(
         graph=graph,
         model=model,
-        train=TrainConfig(),
+        train=TrainConfig(ensemble=ensemble),
         properties=tuple(resolve_property(name, dataset.columns) for name in properties),
         data=DataInfo(
             source=None if source is None else str(source),
