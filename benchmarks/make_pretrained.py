@@ -43,6 +43,7 @@ SHOWN = 8
 
 NAMES = {
     "mp_elastic": "3,192 crystals of CGCNN's elastic list (Materials Project, 2017)",
+    "elastic_all": "9,192 elastic crystals of the Materials Project, CGCNN's list among them",
     "mp_cgcnn": "37,172 crystals of CGCNN's large list (Materials Project, 2017)",
 }
 """What a card calls the files of crystals."""
