@@ -1,6 +1,7 @@
 """The devices that share a batch: one axis, `data`; a single device is the mesh of size 1.
 
-Devices of several processes make one mesh; every process calls these functions with the same values.
+Devices of several processes make one mesh, and all processes call these functions with the same
+values.
 """
 
 from collections.abc import Callable, Sequence
