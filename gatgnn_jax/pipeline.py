@@ -11,6 +11,7 @@ from data_prep.build import skipped_table
 from data_prep.config import GraphConfig
 from data_prep.errors import UserError
 from data_prep.progress import plain_console
+from gatgnn_jax.batches.devices import data_mesh, meet_on_devices
 from gatgnn_jax.batches.feeds import Streaming
 from gatgnn_jax.batches.processes import (
     advise,
@@ -61,6 +62,7 @@ class Execution:
         """
         check_loggers(self.log)
         use_device(self.device)
+        meet_on_devices(data_mesh())
         return plain_console(quiet=self.quiet or not is_first())
 
     def prepare(self, request: Request) -> Prepared:

@@ -132,15 +132,20 @@ def untrained_run(
 
 
 def on_two_devices(program: str) -> str:
-    """What a Python program prints that runs with two virtual CPU devices.
+    """What a Python program prints that runs with two virtual CPU devices."""
+    return on_devices(2, program)
+
+
+def on_devices(count: int, program: str, *arguments: str) -> str:
+    """What a Python program prints that runs with so many virtual CPU devices.
 
     Devices are counted when JAX starts, so it gets a process of its own.
     """
+    flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={count}", "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(
-        [sys.executable, "-c", program],
+        [sys.executable, "-c", program, *arguments],
         cwd=Path(__file__).parent.parent,
-        env=os.environ
-        | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"},
+        env=os.environ | flags,
         capture_output=True,
         text=True,
         check=False,

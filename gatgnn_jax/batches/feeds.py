@@ -19,9 +19,9 @@ from gatgnn_jax.batches.arrays import (
     padded,
     sizes_of,
 )
-from gatgnn_jax.batches.devices import AXIS, deal_out, replicate
+from gatgnn_jax.batches.devices import AXIS, deal_out, put_shares, replicate
 from gatgnn_jax.batches.gathering import BatchPlan
-from gatgnn_jax.batches.processes import agree, put_shares
+from gatgnn_jax.batches.processes import agree
 
 Streaming = Literal["auto", "always", "never"]
 
@@ -119,7 +119,7 @@ class StreamedFeed:
             return padded(data, shape)
 
         local = local.astype(np.int32).swapaxes(0, 1).reshape(batches.shape)
-        return put_shares(crystals_of, self.mesh, AXIS), deal_out(local, self.mesh)
+        return put_shares(crystals_of, self.mesh), deal_out(local, self.mesh)
 
     def _sizes(self) -> CrystalSizes:
         """As `sizes_of` the whole dataset, which is never in memory."""

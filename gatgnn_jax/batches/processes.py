@@ -11,6 +11,7 @@ import json
 import os
 import re
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -21,10 +22,7 @@ from itertools import count
 from typing import Any, NoReturn, TypeVar
 
 import jax
-import numpy as np
 from jax._src.distributed import global_state  # the store has no public name
-from jax.experimental import multihost_utils
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from data_prep.errors import UserError
 
@@ -38,6 +36,9 @@ SILENCE = 40.0
 
 WEEK = 7 * 24 * 3600 * 1000
 """Milliseconds to wait for another process, which may prepare a large dataset."""
+
+LAST_WORDS = 'while IFS= read -r line; do last=$line; done; [ -z "$last" ] || echo "$last" >&2'
+"""For a shell: says the last line that it was given, once the process that gave it has ended."""
 
 ADVICE, ALIVE, FAILED, SAID = (
     f"gatgnn_jax/{kind}" for kind in ("advice", "alive", "failed", "said")
@@ -60,19 +61,15 @@ def joined(distributed: str | None) -> Iterator[None]:
     if distributed is None:
         yield
         return
-    _connect(distributed)
     watch = _Watch()
+    _connect(distributed)
     watch.start()
     try:
         yield
         meet()  # nobody goes while another may still need him
     except BaseException as error:
-        _fail(error)
-    watch.over.set()
-    watch.join()
-    if is_first():
-        time.sleep(BEAT)  # others may be about to leave, and look into the store once more
-    jax.distributed.shutdown()
+        watch.fail(error)
+    watch.leave()
 
 
 def _connect(distributed: str) -> None:
@@ -106,6 +103,11 @@ def _connect(distributed: str) -> None:
         raise UserError(
             f"--distributed {distributed}: the processes do not find each other ({reason})"
         ) from None
+
+
+def is_alone() -> bool:
+    """Whether there is one process only."""
+    return global_state.client is None
 
 
 def is_first() -> bool:
@@ -164,48 +166,10 @@ def first_then_others(work: Callable[[], T]) -> T:
     return result if is_first() else work()  # type: ignore[return-value]
 
 
-def put(tree: Any, mesh: Mesh, spec: PartitionSpec) -> Any:
-    """Arrays that every process has whole, as arrays over the devices of all processes."""
-    sharding = NamedSharding(mesh, spec)
-    if global_state.client is None:
-        return jax.device_put(tree, sharding)
-
-    def place(whole: Any) -> jax.Array:
-        is_key = isinstance(whole, jax.Array) and jax.dtypes.issubdtype(
-            whole.dtype, jax.dtypes.prng_key
-        )
-        values = whole if is_key else np.asarray(whole)
-        return jax.make_array_from_callback(values.shape, sharding, lambda part: values[part])
-
-    return jax.tree.map(place, tree)
-
-
-def put_shares(share_of: Callable[[int], Any], mesh: Mesh, axis: str) -> Any:
-    """Arrays of which each device has a share of its own, one after another along their axis 0.
-
-    `share_of` makes a device's, by its place on the mesh's only axis; asked for own devices alone.
-    """
-    own = [place for place, device in enumerate(mesh.devices) if device in mesh.local_devices]
-    sharding = NamedSharding(mesh, PartitionSpec(axis))
-
-    def join(*shares: np.ndarray) -> jax.Array:
-        shape = (len(shares[0]) * mesh.size, *shares[0].shape[1:])
-        return jax.make_array_from_process_local_data(sharding, np.concatenate(shares), shape)
-
-    return jax.tree.map(join, *map(share_of, own))
-
-
-def whole(tree: Any) -> Any:
-    """Arrays over the devices of all processes, as numpy arrays in each."""
-    if global_state.client is None:
-        return jax.device_get(tree)
-    return multihost_utils.process_allgather(tree, tiled=True)
-
-
 def advise(command: str) -> None:
     """The command to go on with if a process dies, as the first one gives it."""
     if global_state.client is not None and is_first():
-        global_state.client.key_value_set(ADVICE, command, allow_overwrite=True)
+        global_state.client.key_value_set(f"{ADVICE}/0", command, allow_overwrite=True)
 
 
 class _Watch(threading.Thread):
@@ -214,12 +178,17 @@ class _Watch(threading.Thread):
     def __init__(self) -> None:
         super().__init__(daemon=True)
         self.over = threading.Event()
-        self.advice = ""
+        self.advice = "give the same command again"
+        # JAX aborts a process at once when the first one has died: somebody else has to speak then.
+        self.heir = subprocess.Popen(
+            ["sh", "-c", LAST_WORDS], stdin=subprocess.PIPE, text=True, start_new_session=True
+        )
 
     def run(self) -> None:
         """Until `over`, or until something is wrong."""
         store, own = global_state.client, global_state.process_id
         assert store is not None
+        self._bequeath(f"error: a process has died; once all can run again: {self.advice}")
         heard: dict[str, tuple[str, float]] = {}
         for beat in count():
             if self.over.wait(BEAT):
@@ -228,48 +197,64 @@ class _Watch(threading.Thread):
                 store.key_value_set(f"{ALIVE}/{own}", f"{beat} on {socket.gethostname()}", True)
                 failed = store.key_value_dir_get(FAILED)
                 alive = store.key_value_dir_get(ALIVE)
-                self.advice = dict(store.key_value_dir_get(ADVICE)).get(ADVICE, self.advice)
+                for _, advice in store.key_value_dir_get(ADVICE):
+                    if advice != self.advice:
+                        self.advice = advice
+                        self._bequeath(f"error: a process has died; go on with {advice}")
             except Exception:  # the first process keeps the store
-                self._end_as_dead(0, "")
+                self._end_as_dead("process 0")
             for _, message in failed:
-                _end(message)
+                self.end(message)
             now = time.monotonic()
             for key, sign in alive:
                 if heard.get(key, ("", 0))[0] != sign:
                     heard[key] = sign, now
                 elif now - heard[key][1] > SILENCE:
-                    self._end_as_dead(int(key.rpartition("/")[2]), sign.partition(" ")[2])
+                    self._end_as_dead(f"process {key.rpartition('/')[2]} {sign.partition(' ')[2]}")
 
-    def _end_as_dead(self, number: int, place: str) -> None:
+    def leave(self) -> None:
+        """The work is done."""
+        self.over.set()
+        self.join()
+        self._bequeath("")
+        if is_first():
+            time.sleep(BEAT)  # others may be about to leave, and look into the store once more
+        jax.distributed.shutdown()
+
+    def fail(self, error: BaseException) -> NoReturn:
+        """Tell the others what has ended this process, and end."""
+        store, own = global_state.client, global_state.process_id
+        assert store is not None
+        if isinstance(error, jax.errors.JaxRuntimeError):
+            # Most likely another process has failed or died, and `run` is about to say so.
+            time.sleep(SILENCE + 3 * BEAT)
+        if isinstance(error, UserError | OSError):
+            message = f"error: {error}"
+        elif isinstance(error, KeyboardInterrupt):
+            message = "stopped"
+        else:
+            message = f"error: process {own}: {type(error).__name__}: {error}"
+            traceback.print_exception(error)
+        try:
+            store.key_value_set(f"{FAILED}/{own}", message)
+            time.sleep(3 * BEAT)  # the first one keeps the store, so that it may not go at once
+        finally:
+            self.end(message)
+
+    def end(self, message: str) -> NoReturn:
+        """End this process at once: its other thread may wait for a sum that never comes."""
+        self._bequeath("")
+        sys.stderr.write(message.rstrip("\n") + "\n")
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(1)
+
+    def _end_as_dead(self, name: str) -> None:
         if not self.over.is_set():
-            advice = self.advice or "give the same command again"
-            _end(f"error: process {number} {place} has died; once it can run again: {advice}")
+            self.end(f"error: {name} has died; once it can run again: {self.advice}")
 
-
-def _fail(error: BaseException) -> NoReturn:
-    """Tell the others what has ended this process, and end."""
-    store = global_state.client
-    assert store is not None
-    if isinstance(error, jax.errors.JaxRuntimeError):
-        # Most likely another process has failed or died, and the thread is about to say so.
-        time.sleep(SILENCE + 3 * BEAT)
-    if isinstance(error, UserError | OSError):
-        message = f"error: {error}"
-    elif isinstance(error, KeyboardInterrupt):
-        message = "stopped"
-    else:
-        message = f"error: process {global_state.process_id}: {type(error).__name__}: {error}"
-        traceback.print_exception(error)
-    try:
-        store.key_value_set(f"{FAILED}/{global_state.process_id}", message)
-        time.sleep(3 * BEAT)  # the first one keeps the store, so that it may not go at once
-    finally:
-        _end(message)
-
-
-def _end(message: str) -> NoReturn:
-    """End this process at once: another thread may wait for a sum that never comes."""
-    sys.stderr.write(message.rstrip("\n") + "\n")
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    os._exit(1)
+    def _bequeath(self, words: str) -> None:
+        """What is said if this process does not come to speak itself."""
+        assert self.heir.stdin is not None
+        self.heir.stdin.write(words + "\n")
+        self.heir.stdin.flush()
