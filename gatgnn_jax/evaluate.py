@@ -239,10 +239,14 @@ def metrics_table(predictions: SubsetPredictions) -> Table:
         for key, metric in own.items()
     }
     with_intervals = predictions.intervals is not None
-    last = [f"within {LEVEL:.0%}"] if with_intervals else []
+    last = [f"within\n{LEVEL:.0%}"] if with_intervals else []
     table = Table("subset", "property", "unit", "crystals", *names.values(), *last)
     for column in table.columns[3:]:
         column.justify = "right"
+    # Where a terminal is narrow names are broken, numbers are not.
+    table.columns[1].overflow = "fold"
+    for column in (table.columns[0], *table.columns[2:]):
+        column.no_wrap = True
     for subset, predicted in predictions.predicted.items():
         target, coverage = predictions.target[subset], predictions.coverage(subset)
         for t, p in enumerate(properties):

@@ -34,7 +34,8 @@ def test_gives_what_training_gave_to_the_bit(run, tmp_path):
     metrics = read(tmp_path / "all" / "metrics.json")
     assert metrics.pop("crystals") == summary["crystals"]
     assert metrics == {name: summary[name] for name in metrics}
-    assert set(metrics) == {f"{s}_{m}" for s in summary["crystals"] for m in ("mae", "rmse", "r2")}
+    names = ("mae", "rmse", "r2", "coverage")
+    assert set(metrics) == {f"{s}_{m}" for s in summary["crystals"] for m in names}
 
     assert evaluate_to(tmp_path / "val", run, "--subset", "val") == 0
     table = pd.read_csv(run / "predictions.csv")

@@ -7,8 +7,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import jax
+import pytest
 
 
+@pytest.mark.slow
 def test_all_parts_run(tmp_path):
     figures_file = tmp_path / "gpu.json"
     command = [sys.executable, "-m", "benchmarks.gpu", "--small", "--json", str(figures_file)]

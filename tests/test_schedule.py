@@ -60,7 +60,7 @@ def test_the_shortest_trainings_have_rates(schedule, steps):
 
 
 def test_unknown_ones_are_refused():
-    with pytest.raises(ValueError, match="schedule is 'linear': choose one of piecewise"):
+    with pytest.raises(ValueError, match="schedule is 'linear': give one of piecewise"):
         TrainConfig(schedule="linear")
 
 
