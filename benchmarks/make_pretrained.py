@@ -92,8 +92,8 @@ def network(config: RunConfig) -> str:
     """What a card calls the network, or those of an ensemble."""
     label, layers = LAYERS[config.model.model]
     members = config.train.ensemble
-    name = label if members == 1 else f"{members} networks {label}"
-    return f"{name}, {config.model.num_layers} {layers}{'' if members == 1 else ' each'}"
+    sizes = f"{config.model.num_layers} {layers}"
+    return f"{label}, {sizes}" if members == 1 else f"{label}, ensemble of {members}, {sizes} each"
 
 
 def of_one_property(known: Reliability, config: RunConfig, p: Property) -> Reliability:
