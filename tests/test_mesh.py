@@ -125,7 +125,8 @@ def sizes(count: int) -> CrystalSizes:
     dataset, _ = open_dataset(None, GraphConfig(), quiet=True)
     every = sizes_of(crystal_arrays(dataset, np.zeros((len(dataset), 1))))
     drawn = np.random.default_rng(0).integers(len(dataset), size=count)
-    return CrystalSizes(*(kind[drawn] for kind in every[:4]), every.slots)
+    node, edge, bond, atom = (kind[drawn] for kind in every[:4])
+    return CrystalSizes(node, edge, bond, atom, every.slots)
 
 
 @pytest.mark.parametrize("devices", [2, 3, 8, 50])
