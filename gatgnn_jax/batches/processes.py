@@ -61,8 +61,8 @@ def joined(distributed: str | None) -> Iterator[None]:
     if distributed is None:
         yield
         return
-    watch = _Watch()
     _connect(distributed)
+    watch = _Watch()
     watch.start()
     try:
         yield
@@ -217,6 +217,7 @@ class _Watch(threading.Thread):
         self.over.set()
         self.join()
         self._bequeath("")
+        self.heir.communicate()
         if is_first():
             time.sleep(BEAT)  # others may be about to leave, and look into the store once more
         jax.distributed.shutdown()
