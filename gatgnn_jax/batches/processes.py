@@ -238,7 +238,6 @@ class _Watch(threading.Thread):
             traceback.print_exception(error)
         try:
             store.key_value_set(f"{FAILED}/{own}", message)
-            time.sleep(3 * BEAT)  # the first one keeps the store, so that it may not go at once
         finally:
             self.end(message)
 
@@ -248,6 +247,8 @@ class _Watch(threading.Thread):
         sys.stderr.write(message.rstrip("\n") + "\n")
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
+        if is_first():
+            time.sleep(5 * BEAT)  # JAX aborts the others as the store goes: they shall hear first
         os._exit(1)
 
     def _end_as_dead(self, name: str) -> None:
