@@ -61,8 +61,8 @@ def joined(distributed: str | None) -> Iterator[None]:
     if distributed is None:
         yield
         return
-    watch = _Watch()
     _connect(distributed)
+    watch = _Watch()
     watch.start()
     try:
         yield
@@ -217,6 +217,7 @@ class _Watch(threading.Thread):
         self.over.set()
         self.join()
         self._bequeath("")
+        self.heir.communicate()
         if is_first():
             time.sleep(BEAT)  # others may be about to leave, and look into the store once more
         jax.distributed.shutdown()
@@ -237,7 +238,6 @@ class _Watch(threading.Thread):
             traceback.print_exception(error)
         try:
             store.key_value_set(f"{FAILED}/{own}", message)
-            time.sleep(3 * BEAT)  # the first one keeps the store, so that it may not go at once
         finally:
             self.end(message)
 
@@ -247,6 +247,8 @@ class _Watch(threading.Thread):
         sys.stderr.write(message.rstrip("\n") + "\n")
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
+        if is_first():
+            time.sleep(5 * BEAT)  # JAX aborts the others as the store goes: they shall hear first
         os._exit(1)
 
     def _end_as_dead(self, name: str) -> None:
