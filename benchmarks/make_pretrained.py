@@ -31,6 +31,11 @@ from gatgnn_jax.pages.report_numbers import (
     compare_settings,
     property_numbers,
 )
+from gatgnn_jax.prediction.reliability import (
+    Reliability,
+    read_reliability,
+    write_reliability,
+)
 from gatgnn_jax.runs.config import DataInfo, RunConfig
 from gatgnn_jax.runs.directory import RunDirectory
 from gatgnn_jax.runs.ready_made import PRETRAINED, SEEN
@@ -85,6 +90,18 @@ def network(config: RunConfig) -> str:
     members = config.train.ensemble
     name = label if members == 1 else f"{members} networks {label}"
     return f"{name}, {config.model.num_layers} {layers}{'' if members == 1 else ' each'}"
+
+
+def of_one_property(known: Reliability, config: RunConfig, p: Property) -> Reliability:
+    """The part of what a run knows that is about one of its properties."""
+    intervals, training = known.intervals, known.training
+    if intervals is not None:
+        own = tuple(interval for interval in intervals.properties if interval.name == p.name)
+        intervals = dataclasses.replace(intervals, properties=own)
+    if training is not None:
+        column = config.properties.index(p)
+        training = dataclasses.replace(training, values=training.values[:, [column]])
+    return Reliability(intervals, training)
 
 
 def card(run: Finished, p: Property, numbers: Mapping[str, Any], data: str, size: int) -> str:
@@ -159,6 +176,7 @@ def export(path: Path, name: str) -> Path:
     settings = dataclasses.replace(own.train, init_from=start and Path(start).name)
     ready = RunDirectory.create(target, dataclasses.replace(own, train=settings, data=info))
     ready.save_best(own_model)
+    write_reliability(ready, of_one_property(read_reliability(run), config, p))
     split = run.split()
     seen = "\n".join(np.sort(split["train"] + split["val"])) + "\n"
     (target / SEEN).write_bytes(gzip.compress(seen.encode(), mtime=0))

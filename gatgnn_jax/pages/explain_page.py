@@ -107,7 +107,7 @@ def _worth(prediction: Predictions, t: int) -> str:
         near = f"{nearest.id} {nearest.formula}{true}, distance {nearest.distance:.2g}"
         parts.append(f"nearest training crystal: {near}")
     parts += filter(None, prediction.warnings)
-    return "".join(f" · {part}" for part in parts)
+    return " · ".join(parts)
 
 
 def _predictions(prediction: Predictions) -> list[dict[str, str]]:
@@ -123,12 +123,15 @@ def _predictions(prediction: Predictions) -> list[dict[str, str]]:
                 low, high = in_own_unit(p, np.array([value - spread, value + spread]))
                 unit += f" ({low:.4g} to {high:.4g})"
         name = p.name.replace("_", " ")
-        name += _worth(prediction, t)
+        worth = _worth(prediction, t)
         if p.task == "classification":
-            texts.append({"value": transformed, "unit": "", "note": f"probability, {name}"})
+            texts.append(
+                {"value": transformed, "unit": "", "note": f"probability, {name}", "worth": worth}
+            )
         elif not p.is_rescaled:
-            texts.append({"value": transformed, "unit": unit, "note": name})
+            texts.append({"value": transformed, "unit": unit, "note": name, "worth": worth})
         else:
             note = f"{name} · {prediction.transformed_units[t]} = {transformed}"
-            texts.append({"value": f"{prediction.values[0, t]:.4g}", "unit": unit, "note": note})
+            value = f"{prediction.values[0, t]:.4g}"
+            texts.append({"value": value, "unit": unit, "note": note, "worth": worth})
     return texts

@@ -142,6 +142,7 @@ function caption(view) {
   const prediction = p => [
     make("div", { class: "value" }, p.value, make("small", {}, ` ${p.unit}`)),
     make("div", { class: "note" }, p.note),
+    ...(p.worth ? [make("div", { class: "note" }, p.worth)] : []),
   ];
   return make("figcaption", {}, make("div", { class: "method" }, view.run, method),
     ...view.predictions.flatMap(prediction));
