@@ -123,15 +123,12 @@ def _predictions(prediction: Predictions) -> list[dict[str, str]]:
                 low, high = in_own_unit(p, np.array([value - spread, value + spread]))
                 unit += f" ({low:.4g} to {high:.4g})"
         name = p.name.replace("_", " ")
-        worth = _worth(prediction, t)
         if p.task == "classification":
-            texts.append(
-                {"value": transformed, "unit": "", "note": f"probability, {name}", "worth": worth}
-            )
+            texts.append({"value": transformed, "unit": "", "note": f"probability, {name}"})
         elif not p.is_rescaled:
-            texts.append({"value": transformed, "unit": unit, "note": name, "worth": worth})
+            texts.append({"value": transformed, "unit": unit, "note": name})
         else:
             note = f"{name} · {prediction.transformed_units[t]} = {transformed}"
-            value = f"{prediction.values[0, t]:.4g}"
-            texts.append({"value": value, "unit": unit, "note": note, "worth": worth})
+            texts.append({"value": f"{prediction.values[0, t]:.4g}", "unit": unit, "note": note})
+        texts[-1]["worth"] = _worth(prediction, t)
     return texts

@@ -19,6 +19,7 @@ from gatgnn_jax.models.global_attention import label_of
 from gatgnn_jax.objective import METRICS, metrics
 from gatgnn_jax.pages.calibration import calibration_numbers
 from gatgnn_jax.prediction.columns import digits_of, in_own_unit, unit_of
+from gatgnn_jax.prediction.coverage import coverage_groups
 from gatgnn_jax.runs.config import RunConfig
 
 WORST = 12
@@ -62,6 +63,13 @@ class Finished:
     def uncertainty(self, p: Property) -> np.ndarray | None:
         """The spread of an ensemble's members, float64 [C]; None for a single network."""
         return self.column("uncertainty", p) if self.config.train.ensemble > 1 else None
+
+    def half_width(self, p: Property) -> np.ndarray | None:
+        """How far the intervals reach to either side, float64 [C]; None for a run without."""
+        ending = f"_{p.name}" if len(self.config.properties) > 1 else ""
+        if f"upper{ending}" not in self.predictions:
+            return None
+        return self.column("upper", p) - self.predicted(p)
 
     def errors(self, p: Property) -> np.ndarray:
         """Absolute errors, or 1 for a wrong class: float64 [C]; NaN where there is no target."""
@@ -157,7 +165,26 @@ def property_numbers(
         "systems": groups(lambda row: [systems[row]] if row in systems else []),
         "sizes": groups(lambda row: [_size(cells[row].num_atoms)]),
         **uncertainty_numbers(run, p),
+        "coverage": interval_numbers(run, p, cells),
     }
+
+
+def interval_numbers(
+    run: Finished, p: Property, cells: Sequence[Composition]
+) -> list[list[Any]] | None:
+    """What the intervals hold of the test crystals, all of them first and then by groups.
+
+    By, group, crystals, mean half width and coverage of each; None without intervals or crystals.
+    """
+    half_width, rows = run.half_width(p), run.test
+    if half_width is None:
+        return None
+    own = [values[rows] for values in (run.predicted(p), run.target(p), half_width)]
+    table = coverage_groups(p, *own, [cells[row] for row in rows])
+    return [
+        [row.by, row.group, row.crystals, _short(row.half_width), _short(row.coverage)]
+        for row in table.itertuples()
+    ] or None
 
 
 def uncertainty_numbers(run: Finished, p: Property) -> dict[str, Any]:
