@@ -162,6 +162,7 @@ function crystals(kind, property, rows, sorted, shared) {
 
 const tested = (property, shared) => [
   ...(property.uncertainty ? [uncertainty(property, shared)] : []),
+  ...(property.coverage ? [intervals(property)] : []),
   worst(property, shared), elements(property),
   make("div", { class: "row even" }, ...groups(property)),
 ];

@@ -106,3 +106,22 @@ function memberTable(property) {
       cell: row => [fixed(row.score), meter(row.score / largest)] },
   ], rows, { by: 0, down: false }, row => ({ class: row.name === "mean of all" ? "chosen" : "" }));
 }
+
+function intervals(property) {
+  // What the 90 % intervals hold of the test crystals, together and by groups.
+  const names = { all: "", elements: "elements", atoms: "atoms", prediction: "of the predictions" };
+  const unit = property.unit && `, ${property.unit}`;
+  const [[, , tested, , share]] = property.coverage;
+  const rows = property.coverage.map(([by, group, ...values], order) =>
+    ({ order, name: `${group} ${names[by]}`.trim(), values }));
+  return card("Intervals", `the 90 % intervals, made of the validation errors, hold ${percent(share)}`
+    + ` of the ${count(tested)} test crystals`, make("div", { class: "pad" }, table("intervals", [
+    { name: "Group", value: row => row.order, cell: row => row.name },
+    { name: "Test crystals", down: true, value: row => row.values[0],
+      cell: row => count(row.values[0]) },
+    { name: `±${unit}`, down: true, value: row => row.values[1],
+      cell: row => number(row.values[1], 3) },
+    { name: "Within", down: true, value: row => row.values[2],
+      cell: row => [percent(row.values[2]), meter(row.values[2])] },
+  ], rows, { by: 0, down: false })));
+}
