@@ -1,11 +1,13 @@
 """Nearest training crystals, and warnings for crystals that are far from all of them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from data_prep.config import GraphConfig
+from data_prep.graph import build_graph
 from data_prep.surroundings import SIZE, Surroundings, surroundings
 from gatgnn_jax.prediction.reliability import (
     Reliability,
@@ -22,7 +24,7 @@ from gatgnn_jax.prediction.training_crystals import (
 )
 from gatgnn_jax.runs.directory import RunDirectory
 from tests.commands import untrained_run
-from tests.crystals import graphs_of, rock_salt
+from tests.crystals import rock_salt
 
 COUNT = 60
 
@@ -108,7 +110,7 @@ def test_the_risk_is_what_was_measured() -> None:
 def test_surroundings_do_not_depend_on_how_atoms_are_merged() -> None:
     """By hand: sodium has six chlorine atoms at 2.82 Å and six of the twelve sodium at 3.99 Å."""
     merged, full = (
-        surroundings(graphs_of([rock_salt()], GraphConfig(reduce=reduce)))
+        surroundings([build_graph(rock_salt(), GraphConfig(reduce=reduce))])
         for reduce in (True, False)
     )
     np.testing.assert_array_equal(merged.element, [11, 17])
@@ -137,9 +139,7 @@ def test_a_run_keeps_them(training: TrainingCrystals, tmp_path: Path, cache: Pat
 
 def test_a_far_crystal_gets_the_warning(training: TrainingCrystals) -> None:
     """Rock salt is nothing like the random surroundings; elements never seen are told too."""
-    from dataclasses import replace
-
-    graphs = graphs_of([rock_salt()])
+    graphs = [build_graph(rock_salt(), GraphConfig())]
     vector = np.full((1, 8), 1000.0)
     known = Reliability(training=replace(training, limit=1.0, risk=2.5))
     (told,) = known.warnings(vector, graphs, {"Na": 3})

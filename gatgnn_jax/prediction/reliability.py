@@ -109,8 +109,9 @@ def _read_intervals(path: Path, config: RunConfig) -> Intervals:
 
 def _read_neighbors(path: Path, config: RunConfig) -> TrainingCrystals:
     try:
-        with np.load(path) as file:
-            arrays = {name: file[name] for name in file.files}
+        # Opened here: NumPy leaves a file open that is no archive.
+        with path.open("rb") as file, np.load(file) as archive:
+            arrays = {name: archive[name] for name in archive.files}
         training = _training(arrays)
         _check(training, len(config.properties))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
