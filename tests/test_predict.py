@@ -68,7 +68,10 @@ def test_ten_good_and_five_broken_files(run, tmp_path):
     assert predict_to(out, run, folder) == 0
 
     table = pd.read_csv(out, keep_default_na=False)
-    assert list(table) == ["id", "prediction", "unit", "prediction_gpa", "warning"]
+    assert list(table) == [
+        *("id", "prediction", "lower", "upper", "unit"),
+        *("prediction_gpa", "lower_gpa", "upper_gpa", "nearest", "distance", "warning"),
+    ]
     assert sorted(table.id) == sorted(rows)
     assert set(table.unit) == {"log10(GPa)"}
     np.testing.assert_allclose(table.prediction_gpa, 10**table.prediction, rtol=1e-6)
