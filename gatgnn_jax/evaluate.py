@@ -120,6 +120,9 @@ def main(arguments: list[str]) -> int:
 
     console = plain_console(quiet=options.quiet)
     console.print(metrics_table(predictions))
+    for name in chosen:
+        for own, share in predictions.coverage(name).items():
+            console.print(f"{LEVEL:.0%} intervals hold {share:.1%} of the {own} of {name}")
     if crystals.num_seen:
         console.print(
             f"{crystals.num_seen:,} crystals not scored: {options.run} was trained or selected "
@@ -238,9 +241,7 @@ def metrics_table(predictions: SubsetPredictions) -> Table:
         if task in tasks
         for key, metric in own.items()
     }
-    with_intervals = predictions.intervals is not None
-    last = [f"within\n{LEVEL:.0%}"] if with_intervals else []
-    table = Table("subset", "property", "unit", "crystals", *names.values(), *last)
+    table = Table("subset", "property", "unit", "crystals", *names.values())
     for column in table.columns[3:]:
         column.justify = "right"
     # Where a terminal is narrow names are broken, numbers are not.
@@ -248,12 +249,10 @@ def metrics_table(predictions: SubsetPredictions) -> Table:
     for column in (table.columns[0], *table.columns[2:]):
         column.no_wrap = True
     for subset, predicted in predictions.predicted.items():
-        target, coverage = predictions.target[subset], predictions.coverage(subset)
+        target = predictions.target[subset]
         for t, p in enumerate(properties):
             own = metrics(predicted[:, [t]], target[:, [t]], [p])
             values = [f"{own[key]:.4f}" if key in own else "" for key in names]
-            if with_intervals:
-                values.append(f"{coverage[p.name]:.1%}" if p.name in coverage else "")
             known = int((~np.isnan(target[:, t])).sum())
             table.add_row(subset, p.name, unit_of(p), f"{known:,}", *values)
     return table

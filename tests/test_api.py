@@ -94,20 +94,8 @@ def test_a_mix_of_structures(run, predictor, tmp_path, monkeypatch):
         assert reason in entry.reason
 
     table = result.to_dataframe()
-    columns = [
-        "id",
-        "prediction",
-        "lower",
-        "upper",
-        "unit",
-        "prediction_gpa",
-        "lower_gpa",
-        "upper_gpa",
-        "nearest",
-        "distance",
-        "warning",
-        "skipped",
-    ]
+    columns = ["id", "prediction", "lower", "upper", "unit", "prediction_gpa", "lower_gpa"]
+    columns += ["upper_gpa", "nearest", "distance", "warning", "skipped"]
     assert list(table) == columns
     assert table.id.tolist() == list(result.ids)
     np.testing.assert_array_equal(table.prediction, result.transformed[:, 0])

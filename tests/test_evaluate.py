@@ -10,6 +10,8 @@ from data_prep.build import main as build
 from gatgnn_jax import evaluate
 from tests.commands import bundled_rows, error_of, evaluate_to, untrained_run, write_source
 
+NAMES = ("mae", "rmse", "r2", "coverage")
+
 
 def read(path):
     return json.loads(path.read_text())
@@ -34,8 +36,7 @@ def test_gives_what_training_gave_to_the_bit(run, tmp_path):
     metrics = read(tmp_path / "all" / "metrics.json")
     assert metrics.pop("crystals") == summary["crystals"]
     assert metrics == {name: summary[name] for name in metrics}
-    names = ("mae", "rmse", "r2", "coverage")
-    assert set(metrics) == {f"{s}_{m}" for s in summary["crystals"] for m in names}
+    assert set(metrics) == {f"{s}_{m}" for s in summary["crystals"] for m in NAMES}
 
     assert evaluate_to(tmp_path / "val", run, "--subset", "val") == 0
     table = pd.read_csv(run / "predictions.csv")

@@ -69,17 +69,8 @@ def test_ten_good_and_five_broken_files(run, tmp_path):
 
     table = pd.read_csv(out, keep_default_na=False)
     assert list(table) == [
-        "id",
-        "prediction",
-        "lower",
-        "upper",
-        "unit",
-        "prediction_gpa",
-        "lower_gpa",
-        "upper_gpa",
-        "nearest",
-        "distance",
-        "warning",
+        *("id", "prediction", "lower", "upper", "unit"),
+        *("prediction_gpa", "lower_gpa", "upper_gpa", "nearest", "distance", "warning"),
     ]
     assert sorted(table.id) == sorted(rows)
     assert set(table.unit) == {"log10(GPa)"}
