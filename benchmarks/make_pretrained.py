@@ -108,18 +108,6 @@ def of_one_property(known: Reliability, config: RunConfig, p: Property) -> Relia
     return Reliability(intervals, training)
 
 
-def of_one_property(known: Reliability, config: RunConfig, p: Property) -> Reliability:
-    """The part of what a run knows that is about one of its properties."""
-    intervals, training = known.intervals, known.training
-    if intervals is not None:
-        own = tuple(interval for interval in intervals.properties if interval.name == p.name)
-        intervals = dataclasses.replace(intervals, properties=own)
-    if training is not None:
-        column = config.properties.index(p)
-        training = dataclasses.replace(training, values=training.values[:, [column]])
-    return Reliability(intervals, training)
-
-
 def card(run: Finished, p: Property, numbers: Mapping[str, Any], data: str, size: int) -> str:
     """The card of a run's model of `p` as Markdown, from what `property_numbers` says.
 
