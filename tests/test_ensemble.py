@@ -22,7 +22,15 @@ from gatgnn_jax.pages.calibration import coverage
 from gatgnn_jax.runs.directory import RunDirectory
 from gatgnn_jax.training.optimizer import make_optimizer
 from gatgnn_jax.training.step import init_state, make_train_steps
-from tests.commands import SMALL, bundled_rows, error_of, evaluate_to, predict_to, train_run
+from tests.commands import (
+    SMALL,
+    bundled_rows,
+    error_of,
+    evaluate_to,
+    predict_to,
+    train_run,
+    untrained_run,
+)
 from tests.crystals import bundled, rock_salt
 from tests.models import arrays_of, batch_of, dataset_of, outputs, predictions, small_model
 
@@ -156,12 +164,14 @@ def test_what_an_ensemble_cannot_do_is_said(
     ensemble: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     new = ["--run-dir", tmp_path / "new"]
+    single = untrained_run(tmp_path / "single")
+    sizes = ["--num-layers", "1", "--neurons", "8", "--heads", "2"]
     cases = [
         (convert.main, [ensemble, "--to-torch", "--out", tmp_path / "x.pt"], "an ensemble"),
         (train.main, ["--init-from", ensemble, *SHORT, *new], "is an ensemble"),
         (
             train.main,
-            ["--ensemble", "2", "--init-from", "bulk_modulus", "--quiet", *new],
+            ["--ensemble", "2", "--init-from", single, *sizes, *new],
             "all members of an ensemble would be the same",
         ),
         (train.main, ["--ensemble", "0", *new], "ensemble is 0"),
