@@ -35,6 +35,9 @@ sys.exit(run_command(lambda: train.main(arguments)))
 """
 """Training with a signal to itself, if it is not 0, in the third epoch."""
 
+LONG = 400
+"""Seconds after which a process hangs; on a crowded machine they take minutes."""
+
 OPTIONS = ["--limit", "120", "--epochs", "4", "--batch-size", "16", *TINY]
 
 
@@ -73,7 +76,7 @@ def two_processes(
         own = [*arguments, "--distributed", f"{address}/2/{number}"]
         started.append(begin(log, [*own, *to_second], signal_number) if number else begin(log, own))
     try:
-        return [(p.wait(120), log.read_text()) for p, log in zip(started, logs, strict=True)]
+        return [(p.wait(LONG), log.read_text()) for p, log in zip(started, logs, strict=True)]
     finally:
         for process in started:
             process.kill()
@@ -84,7 +87,7 @@ def one_process(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run of one process with two devices."""
     folder = tmp_path_factory.mktemp("one")
     process = begin(folder / "log", ["--run-dir", folder / "run", *OPTIONS], devices=2)
-    assert process.wait(120) == 0, (folder / "log").read_text()
+    assert process.wait(LONG) == 0, (folder / "log").read_text()
     return folder / "run"
 
 
@@ -105,7 +108,7 @@ def test_a_process_told_to_stop_stops_both_and_one_goes_on(
     assert "stopped after epoch 3" in ended[0][1]
     assert "stopped" not in ended[1][1]  # the first one speaks
     process = begin(tmp_path / "log", ["--resume", run], devices=2)
-    assert process.wait(120) == 0, (tmp_path / "log").read_text()
+    assert process.wait(LONG) == 0, (tmp_path / "log").read_text()
     assert_same_files(run, one_process)
 
 
