@@ -138,10 +138,10 @@ def test_a_run_keeps_them(training: TrainingCrystals, tmp_path: Path, cache: Pat
 
 
 def test_a_far_crystal_gets_the_warning(training: TrainingCrystals) -> None:
-    """Rock salt is nothing like the random surroundings; elements never seen are told too."""
+    """By its vector; elements that training never saw are told too."""
     graphs = [build_graph(rock_salt(), GraphConfig())]
     vector = np.full((1, 8), 1000.0)
-    known = Reliability(training=replace(training, limit=1.0, risk=2.5))
+    known = Reliability(training=replace(training, limit=0.5, risk=2.5))
     (told,) = known.warnings(vector, graphs, {"Na": 3})
     assert told == (
         "not in the training crystals: Cl; farther from the training crystals than 90% of the "
