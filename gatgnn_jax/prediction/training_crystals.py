@@ -29,7 +29,7 @@ COMPONENTS = 24
 ELEMENT_COMPONENTS = 25
 """Principal components of the table of elements, all made equally large."""
 
-VECTOR_SHARE = 0.4
+VECTOR_SHARE = 0.2
 """How much the crystal vector counts beside the surroundings."""
 
 WARNED = 0.1
