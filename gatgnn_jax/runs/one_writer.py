@@ -34,12 +34,14 @@ def one_writer(path: Path, again: str = "give the same command again") -> Iterat
         UserError: somebody else works there, nothing can be written, or the disk is full.
     """
     file = path / ".lock" if path.is_dir() else path.with_name(f".{path.stem}.lock")
+    # In a file of its own: whoever tries the lock may empty it.
+    holder = file.with_name(f"{file.name}.holder")
     lock = FileLock(file)
     try:
         lock.acquire(timeout=PATIENCE, poll_interval=PATIENCE / 6)
     except Timeout:
         raise UserError(
-            f"{path} is being written by {_holder(file)}: wait for it, or choose another place"
+            f"{path} is being written by {_holder(holder)}: wait for it, or choose another place"
         ) from None
     except OSError as error:
         raise UserError(
@@ -48,7 +50,7 @@ def one_writer(path: Path, again: str = "give the same command again") -> Iterat
     try:
         with suppress(OSError):  # it is only for the message
             since = time.strftime("%Y-%m-%d %H:%M:%S")
-            file.write_text(f"process {os.getpid()} on {socket.gethostname()} since {since}")
+            holder.write_text(f"process {os.getpid()} on {socket.gethostname()} since {since}")
         yield
     except OSError as error:
         if error.errno not in FULL:
@@ -58,7 +60,8 @@ def one_writer(path: Path, again: str = "give the same command again") -> Iterat
         ) from None
     finally:
         with suppress(OSError):  # before the release: afterwards it may be another's
-            file.unlink()
+            holder.unlink(missing_ok=True)
+            file.unlink(missing_ok=True)
         lock.release()
 
 
