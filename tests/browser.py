@@ -26,6 +26,23 @@ OPTIONS = (
     "--dump-dom",
 )
 
+# Time is virtual, so that nothing waits. Frames of the screen, and with them the reports of sizes,
+# would come in real time: too late, on a busy machine.
+VIRTUAL_FRAMES = """
+    requestAnimationFrame = paint => setTimeout(paint, 16);
+    ResizeObserver = class {
+        constructor(report) { this.report = report; }
+        observe(box) {
+            let known = "";
+            setInterval(() => {
+                const size = `${box.clientWidth} ${box.clientHeight}`;
+                if (size !== known) this.report();
+                known = size;
+            }, 16);
+        }
+    };
+"""
+
 
 class Opened(NamedTuple):
     """A page after it was opened and used."""
@@ -47,8 +64,7 @@ def open_page(page: Path, tmp_path: Path, script: str = "") -> Opened:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         pytest.skip("no Chromium here: apt-get install chromium")
-    # Time is virtual, so that nothing waits; frames of the screen would come in real time.
-    clock = "<body><script>requestAnimationFrame = paint => setTimeout(paint, 16)</script>"
+    clock = f"<body><script>{VIRTUAL_FRAMES}</script>"
     driver = f"""<output id="result"></output><script>
         const frame = () => new Promise(done => setTimeout(done, 50));
         (async () => {{ {script} }})().then(

@@ -34,8 +34,9 @@ class Chart {
     this.over = make("canvas", { "aria-hidden": "true" });
     this.box = make("div", { class: "chart" }, this.base, this.over);
     new ResizeObserver(() => this.draw()).observe(this.box);
-    this.over.addEventListener("pointermove",
-      event => this.pointAt(this.find(...this.spot(event))));
+    this.over.addEventListener("pointermove", event => {
+      if (this.width) this.pointAt(this.find(...this.spot(event)));  // else not drawn yet
+    });
     this.over.addEventListener("pointerleave", () => this.pointAt(null));
   }
 
