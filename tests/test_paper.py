@@ -56,8 +56,13 @@ def test_a_study_is_recorded_and_goes_on_where_it_was(
     first = run(1)
     assert (first["seeds"], first["training_size"], first["paper_mae"]) == ([1], 24, 0.047)
     assert first["test_mae_std"] is None
+    assert first["settings"]["train"]["epochs"] == 1 and len(first["machine"]) == 1
+    # A row of a version that did not keep the commit.
+    path = tmp_path / "results" / "table2.json"
+    path.write_text(json.dumps([{k: v for k, v in first.items() if k != "commit"}]))
     both = run(0, 1)
     assert both["seeds"] == [0, 1]
+    assert len(both["commit"]) == 2 and both["commit"][1] is None
     errors = []
     for seed in (0, 1):
         summary = Place(data_dir, tmp_path / "runs").run(TRAINING, seed) / "summary.json"
@@ -128,10 +133,18 @@ def test_a_training_of_several_properties_has_a_row_of_each(tmp_path: Path) -> N
             "best_epoch": 2, "epochs": 3, "seconds": 5.0, "crystals_per_second": 100.0,
             "crystals": {"train": 8, "test": 2}, "parameters": 7, "versions": {}, "python": "3",
         }  # fmt: skip
+        # Absolute errors of 1 and 3: one standard deviation is √2, over √2 crystals.
+        table = "id,subset,target_bulk_modulus,prediction_bulk_modulus"
+        table += ",target_poisson_ratio,prediction_poisson_ratio\na,train,0,9,0,9\n"
+        (path / "predictions.csv").write_text(
+            table + "b,test,2,1,2,2\nc,test,2,5,2,2\nd,test,,5,2,2\n"
+        )
         for number, name in enumerate(("bulk_modulus", "poisson_ratio")):
             summary |= {f"test_mae_{name}": seed + number / 10, f"val_mae_{name}": 0.5}
         (path / "summary.json").write_text(json.dumps(summary))
         results.record(rows, training, seed, place)
+    assert rows[0]["test_standard_error"] == pytest.approx([1.0, 1.0])
+    assert rows[1]["test_standard_error"] == [0.0, 0.0]
     found = [(row["property"], row["unit"], row["seeds"], row["test_mae"]) for row in rows]
     assert found == [
         ("bulk_modulus", "log10(GPa)", [0, 1], [0.0, 1.0]),

@@ -6,6 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
+from benchmarks import provenance
 from benchmarks.paper.trainings import Place, Training
 from data_prep.errors import UserError
 from data_prep.files import write_text
@@ -52,11 +56,14 @@ def record(rows: list[Row], training: Training, seed: int, place: Place) -> None
         ending = f"_{p.name}" if len(config.properties) > 1 else ""
         values = {
             "test_mae": summary[f"test_mae{ending}"],
+            "test_standard_error": standard_error(run, p),
             "val_mae": summary[f"val_mae{ending}"],
             "best_epoch": summary["best_epoch"],
             "epochs_run": summary["epochs"],
             "wall_seconds": summary["seconds"],
             "crystals_per_second": summary["crystals_per_second"],
+            "commit": provenance.commit(),
+            "machine": provenance.machine(),
         }
         own = [row for row in find(rows, training) if row["property"] == p.name]
         row = own[0] if own else _new_row(training, run, p)
@@ -67,9 +74,20 @@ def record(rows: list[Row], training: Training, seed: int, place: Place) -> None
         place_in_order = sum(other < seed for other in row["seeds"])
         row["seeds"].insert(place_in_order, seed)
         for name, value in values.items():
-            row.setdefault(name, []).insert(place_in_order, value)
+            # A row of an earlier version may lack it for the seeds it had.
+            known = row.setdefault(name, [None] * (len(row["seeds"]) - 1))
+            known.insert(place_in_order, value)
         row["test_mae_mean"] = statistics.mean(row["test_mae"])
         row["test_mae_std"] = statistics.stdev(row["test_mae"]) if len(row["seeds"]) > 1 else None
+
+
+def standard_error(run: RunDirectory, p: Property) -> float:
+    """How far chance in the choice of test crystals moves their mean absolute error."""
+    table = pd.read_csv(run.path / "predictions.csv")
+    table = table[table["subset"] == "test"]
+    ending = f"_{p.name}" if len(run.config().properties) > 1 else ""
+    errors = (table[f"prediction{ending}"] - table[f"target{ending}"]).abs().dropna()
+    return float(errors.std(ddof=1) / np.sqrt(len(errors)))
 
 
 def _new_row(training: Training, run: RunDirectory, p: Property) -> Row:
@@ -117,7 +135,8 @@ def markdown(rows: Sequence[Row], full_epochs: int | None) -> str:
 
     With `full_epochs` its last column says what so many of them, and the paper's size, would take.
     """
-    columns = ["property", "method", "paper", "ours", "seeds", "training crystals, paper / ours"]
+    columns = ["property", "method", "paper", "ours", "standard error", "seeds"]
+    columns += ["training crystals, paper / ours"]
     columns += ["epochs"] if full_epochs is None else ["epochs", "in full, core hours"]
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for row in rows:
@@ -127,7 +146,9 @@ def markdown(rows: Sequence[Row], full_epochs: int | None) -> str:
         trained = f"{'–' if size is None else f'{size:,}'} / {row['training_size']:,}"
         note = f" ({row['note']})" if row["note"] else ""
         cells = [f"{row['property'].replace('_', ' ')}{unit}", row["method"], paper, error(row)]
-        cells += [str(len(row["seeds"])), f"{trained}{note}", str(row["epochs"])]
+        told = [e for e in row.get("test_standard_error", ()) if e is not None]
+        cells += [f"{statistics.mean(told):.2g}" if told else "–", str(len(row["seeds"]))]
+        cells += [f"{trained}{note}", str(row["epochs"])]
         if full_epochs is not None:
             hours = hours_in_full(row, full_epochs)
             cells.append("–" if hours is None else f"{hours:.2g}")

@@ -1,0 +1,38 @@
+"""Which code made a figure, and on what: kept beside every figure of `benchmarks/results`."""
+
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+import jax
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+def commit() -> str | None:
+    """The commit of this code, ending in `-dirty` if files differ from it; None outside git."""
+    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    try:
+        done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
+def machine() -> str:
+    """The accelerators JAX chose, or the cores and the kind of processor."""
+    devices = jax.devices()
+    if devices[0].platform != "cpu":
+        return f"{len(devices)} x {devices[0].device_kind}"
+    return f"{os.cpu_count()} cores, {processor()}"
+
+
+def processor() -> str:
+    """The processor's name as its maker gives it, where the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
