@@ -94,6 +94,16 @@ def test_a_sample_is_of_the_list_and_its_subsets_are_apart(data_dir: Path) -> No
     assert not set(larger["train"]) & set(drawn["test"])
 
 
+def test_several_files_of_crystals_are_one(data_dir: Path, tmp_path: Path) -> None:
+    with gzip.open(data_dir / "more.jsonl.gz", "wt") as more:
+        more.write('{"id": "another"}\n')
+    training = Training("bulk_modulus", "A", "crystals.jsonl.gz+more.jsonl.gz", None, "best", 1)
+    [data, *_] = Place(data_dir, tmp_path / "runs").command(training, 0)
+    with gzip.open(data.partition("=")[2], "rt") as lines:
+        ids = [json.loads(line)["id"] for line in lines]
+    assert len(ids) == 61 and ids[-1] == "another"
+
+
 def test_every_study_names_its_trainings_apart() -> None:
     for study in STUDIES.values():
         trainings = study()

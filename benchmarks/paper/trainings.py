@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,7 +16,7 @@ from queue import SimpleQueue
 import numpy as np
 
 from data_prep.errors import UserError
-from data_prep.files import write_text
+from data_prep.files import replacing, write_text
 from gatgnn_jax.batches.splits import SUBSETS
 
 Split = dict[str, list[str]]
@@ -43,7 +44,7 @@ class Training:
     Attributes:
         target: the property that is predicted, or several (comma-separated).
         method: its name in the paper's table.
-        data: the file of crystals.
+        data: the file of crystals, or several (joined by `+`).
         split: a file of ids beside the data, ratios, a sample, or None for the data's own split.
         preset: settings to start from.
         epochs: passes over the training crystals.
@@ -102,12 +103,7 @@ class Place:
         Raises:
             UserError: the data is not there.
         """
-        data = self.data_dir / training.data
-        if not data.exists():
-            raise UserError(
-                f"{data} is not there: give the folder that holds it with --data-dir (the paper's "
-                "crystals are no part of this repository)"
-            )
+        data = self._data(training)
         arguments = [f"--data={data}", f"--property={training.target}"]
         if training.split is not None:
             arguments.append(f"--split={self._split(training, data)}")
@@ -119,6 +115,26 @@ class Place:
         if training.init_from is not None:
             arguments.append(f"--init-from={self.run(training.init_from, seed)}")
         return [*arguments, *training.options, f"--run-dir={self.run(training, seed)}"]
+
+    def _data(self, training: Training) -> Path:
+        """The file of crystals; several are joined beside the runs."""
+        files = [self.data_dir / name for name in training.data.split("+")]
+        for file in files:
+            if not file.exists():
+                raise UserError(
+                    f"{file} is not there: give the folder that holds it with --data-dir (the "
+                    "paper's crystals are no part of this repository)"
+                )
+        if len(files) == 1:
+            return files[0]
+        joined = self.runs / training.data
+        if not joined.exists():
+            self.runs.mkdir(parents=True, exist_ok=True)
+            with replacing(joined) as out:
+                for file in files:
+                    with gzip.open(file) as lines:
+                        shutil.copyfileobj(lines, out)
+        return joined
 
     def _split(self, training: Training, data: Path) -> str:
         """Ratios, or a file of ids; one that is drawn is written beside the runs."""
