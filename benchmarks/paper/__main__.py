@@ -45,6 +45,7 @@ class Options:
             "features",
             "transfer",
             "models",
+            "large",
             "best",
             "ready",
         ],
@@ -108,7 +109,7 @@ def study(options: Options) -> None:
     if options.name == "models":
         table = models_markdown(rows, speeds_once(options, trainings, place))
     else:
-        of_paper = options.name not in ("best", "ready")
+        of_paper = options.name not in ("large", "best", "ready")
         table = results.markdown(rows, FULL_EPOCHS if of_paper else None)
     publish(options, table)
     console.print(f"see {path} and {path.with_suffix('.md')}")
