@@ -13,7 +13,7 @@ from gatgnn_jax.batches.layout import Neighborhoods, crystal_of_nodes
 from gatgnn_jax.config import ModelConfig
 from gatgnn_jax.models.base import Output, in_own_precision, linear
 from gatgnn_jax.models.batch_norm import BatchNorm
-from gatgnn_jax.models.ops import gaussian_expansion, glorot_uniform, softplus
+from gatgnn_jax.models.ops import GaussianBasis, glorot_uniform, softplus
 
 
 class GatedConvolution(nnx.Module):
@@ -75,14 +75,13 @@ class CGCNN(nnx.Module):
     ):
         """`num_outputs` counts one for a regression and one for each class of a classification."""
         self.precision = config.precision
-        self.gaussian_centers = tuple(graph.gaussian_centers.tolist())
-        self.gaussian_step = graph.gaussian_step
+        self.expand = GaussianBasis(graph.radius, config.gaussian_step)
 
         neurons = config.neurons
         self.embed_atom = linear(element_features().shape[1], neurons, rngs)
         self.convolutions = nnx.List(
             [
-                GatedConvolution(neurons, len(self.gaussian_centers), rngs=rngs)
+                GatedConvolution(neurons, len(self.expand), rngs=rngs)
                 for _ in range(config.num_layers)
             ]
         )
@@ -111,8 +110,7 @@ class CGCNN(nnx.Module):
         node_weight = neighborhoods.node_weight
 
         v = self.embed_atom(jnp.asarray(element_features()))[graph.nodes["atomic_number"]]
-        distance = graph.globals["bond_distance"]
-        u = gaussian_expansion(distance, self.gaussian_centers, self.gaussian_step)
+        u = self.expand(graph.globals["bond_distance"])
         for convolution in self.convolutions:
             v = convolution(v, u, neighborhoods, train=train)
 

@@ -19,7 +19,7 @@ from gatgnn_jax.config import ModelConfig
 from gatgnn_jax.models.base import Output, in_own_precision, linear
 from gatgnn_jax.models.batch_norm import BatchNorm
 from gatgnn_jax.models.global_attention import Atoms, atom_weights, new_global_attention
-from gatgnn_jax.models.ops import gaussian_expansion, glorot_uniform, softplus
+from gatgnn_jax.models.ops import GaussianBasis, glorot_uniform, softplus
 
 
 class GatedAttentionLayer(nnx.Module):
@@ -100,8 +100,7 @@ class GatedGATGNN(nnx.Module):
     ):
         """`num_outputs` counts one for a regression and one for each class of a classification."""
         self.precision = config.precision
-        self.gaussian_centers = tuple(graph.gaussian_centers.tolist())
-        self.gaussian_step = graph.gaussian_step
+        self.expand = GaussianBasis(graph.radius, config.gaussian_step)
 
         neurons, last = config.neurons, config.num_layers - 1
         if neurons % config.heads:
@@ -109,7 +108,7 @@ class GatedGATGNN(nnx.Module):
                 f"heads is {config.heads}: {config.model} divides its {neurons} neurons among them"
             )
         self.embed_atom = linear(element_features().shape[1], neurons, rngs)
-        self.embed_bond = linear(len(self.gaussian_centers), neurons, rngs)
+        self.embed_bond = linear(len(self.expand), neurons, rngs)
         self.layers = nnx.List(
             [
                 GatedAttentionLayer(neurons, config.heads, updates_bonds=i < last, rngs=rngs)
@@ -135,8 +134,7 @@ class GatedGATGNN(nnx.Module):
         neighborhoods = Neighborhoods.of(graph, axis_name)
 
         x = self.embed_atom(jnp.asarray(element_features()))[graph.nodes["atomic_number"]]
-        distance = graph.globals["bond_distance"]
-        gaussians = gaussian_expansion(distance, self.gaussian_centers, self.gaussian_step)
+        gaussians = self.expand(graph.globals["bond_distance"])
         # One row an edge from here on: what a bond learns hangs on its two ends.
         e = neighborhoods.to_edges(nnx.leaky_relu(self.embed_bond(gaussians), 0.2))
         edge_attention = []

@@ -15,7 +15,7 @@ from gatgnn_jax.config import ModelConfig
 from gatgnn_jax.models.base import Output, constructor_options, in_own_precision, linear
 from gatgnn_jax.models.global_attention import Atoms, atom_weights, new_global_attention
 from gatgnn_jax.models.layers import LAYERS
-from gatgnn_jax.models.ops import gaussian_expansion, softplus
+from gatgnn_jax.models.ops import GaussianBasis, softplus
 
 
 class GATGNN(nnx.Module):
@@ -27,13 +27,12 @@ class GATGNN(nnx.Module):
         """`num_outputs` counts one for a regression and one for each class of a classification."""
         neurons = config.neurons
         self.precision = config.precision
-        self.gaussian_centers = tuple(graph.gaussian_centers.tolist())
-        self.gaussian_step = graph.gaussian_step
+        self.expand = GaussianBasis(graph.radius, config.gaussian_step)
 
         self.embed_atom = linear(element_features().shape[1], neurons, rngs)
         layer, options = _layer_and_options(config)
         if getattr(layer, "reads_bonds", True):
-            self.embed_bond = linear(len(self.gaussian_centers), neurons, rngs)
+            self.embed_bond = linear(len(self.expand), neurons, rngs)
         self.layers = nnx.List(
             [layer(neurons, config.heads, **options, rngs=rngs) for _ in range(config.num_layers)]
         )
@@ -68,8 +67,7 @@ class GATGNN(nnx.Module):
         x = self.embed_atom(jnp.asarray(element_features()))[graph.nodes["atomic_number"]]
         e = None
         if hasattr(self, "embed_bond"):
-            distance = graph.globals["bond_distance"]
-            gaussians = gaussian_expansion(distance, self.gaussian_centers, self.gaussian_step)
+            gaussians = self.expand(graph.globals["bond_distance"])
             e = nnx.leaky_relu(self.embed_bond(gaussians), 0.2)
         edge_attention = []
         for layer in self.layers:
