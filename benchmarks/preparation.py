@@ -74,7 +74,7 @@ def published(cif: str) -> None:
     neighbors = structure.get_all_neighbors(CONFIG.radius, include_index=True)
     nearest = [sorted(each, key=lambda n: n[1])[: CONFIG.max_neighbors] for each in neighbors]
     distance = np.array([[n[1] for n in each] for each in nearest])
-    np.exp(-(((distance[..., None] - CONFIG.gaussian_centers) / CONFIG.gaussian_step) ** 2))
+    np.exp(-(((distance[..., None] - np.linspace(0, CONFIG.radius, 41)) / 0.2) ** 2))
     if len(structure) >= N_CLUSTER:
         clustering = SpectralClustering(N_CLUSTER, assign_labels="discretize", random_state=0)
         clustering.fit_predict(structure.cart_coords)

@@ -139,12 +139,12 @@ class TorchSide:
     def __init__(self, config: RunConfig, dataset: GraphDataset, target: np.ndarray):
         """Start from our program's initial weights; `target` [C] is transformed."""
         model = config.model
-        self.graphs = data_list(dataset, target)
+        self.graphs = data_list(dataset, target, model.gaussian_step)
         self.model = TorchGATGNN(
             layers=model.num_layers,
             heads=model.heads,
             neurons=model.neurons,
-            edge_features=len(config.graph.gaussian_centers),
+            edge_features=self.graphs[0].edge_attr.shape[1],
             global_attention=model.global_attention,
             concat_composition=model.concat_composition,
         )

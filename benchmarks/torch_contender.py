@@ -35,7 +35,7 @@ def torch_contender(
     """The PyTorch version on an unreduced dataset, with targets [C]."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     graphs = data_list(dataset, target)
-    model = TorchGATGNN(layers=layers, edge_features=len(dataset.config.gaussian_centers))
+    model = TorchGATGNN(layers=layers, edge_features=graphs[0].edge_attr.shape[1])
     model = model.to(device)
     on_gpu = device.type == "cuda"
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3, weight_decay=0.1, fused=on_gpu)

@@ -10,7 +10,7 @@ from data_prep.elements import COMPOSITION_SIZE, element_features
 from data_prep.graph import CrystalGraph
 
 
-def data_list(dataset: GraphDataset, targets: np.ndarray) -> list[Data]:
+def data_list(dataset: GraphDataset, targets: np.ndarray, gaussian_step: float = 0.2) -> list[Data]:
     """Every crystal of a dataset with one node an atom, and `targets` [C], transformed already.
 
     Raises:
@@ -19,12 +19,19 @@ def data_list(dataset: GraphDataset, targets: np.ndarray) -> list[Data]:
     if dataset.config.reduce:
         raise ValueError("PyG graphs need one node an atom: build the dataset with reduce=False")
     return [
-        crystal_data(dataset.crystal(index), target, dataset.config)
+        crystal_data(dataset.crystal(index), target, dataset.config, gaussian_step)
         for index, target in enumerate(targets)
     ]
 
 
-def crystal_data(crystal: CrystalGraph, target: float, config: GraphConfig) -> Data:
+def gaussian_centers(radius: float, step: float) -> np.ndarray:
+    """From 0 to the radius (Å); without JAX, which the memory of this program must not hold."""
+    return np.arange(0, radius + step / 2, step)
+
+
+def crystal_data(
+    crystal: CrystalGraph, target: float, config: GraphConfig, gaussian_step: float
+) -> Data:
     """One crystal of n atoms and e edges as a PyG graph.
 
     `x` [n, 92], `edge_index` [2, e] (row 0 receives, row 1 sends), `edge_attr` [e, B] Gaussians
@@ -35,7 +42,8 @@ def crystal_data(crystal: CrystalGraph, target: float, config: GraphConfig) -> D
     receiver, slot = np.nonzero(crystal.edge_multiplicity)
     edge_index = np.stack([receiver, crystal.sender[receiver, slot]])
     distance = crystal.distance[receiver, slot, None]
-    gaussians = np.exp(-(((distance - config.gaussian_centers) / config.gaussian_step) ** 2))
+    centers = gaussian_centers(config.radius, gaussian_step)
+    gaussians = np.exp(-(((distance - centers) / gaussian_step) ** 2))
     return Data(
         x=torch.from_numpy(element_features()[atomic_number]),
         edge_index=torch.from_numpy(edge_index.astype(np.int64)),

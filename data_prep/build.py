@@ -149,13 +149,11 @@ class BuildOptions:
     out: Path
     """The dataset directory to write."""
     graph: Literal["cgcnn", "megnet"] = "cgcnn"
-    """Graph settings to start from: 8 Å, 12 neighbours, 0.2 Å; or 4 Å, 16, 0.5 Å."""
+    """Graph settings to start from: 8 Å, 12 neighbours; or 4 Å, 16."""
     radius: float | None = None
     """Look for neighbours within this distance (Å)."""
     max_neighbors: int | None = None
     """Keep this many neighbours of an atom."""
-    gaussian_step: float | None = None
-    """Spacing of the Gaussians that expand a distance (Å)."""
     fake_edges: bool = False
     """Fill up atoms with few neighbours as the published program does."""
     reduce: bool = True
@@ -180,7 +178,6 @@ class BuildOptions:
             return GraphConfig(
                 preset.radius if self.radius is None else self.radius,
                 preset.max_neighbors if self.max_neighbors is None else self.max_neighbors,
-                preset.gaussian_step if self.gaussian_step is None else self.gaussian_step,
                 fake_edges=self.fake_edges,
                 reduce=self.reduce,
                 clusters=self.clusters,

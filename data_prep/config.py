@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from data_prep.settings import ADDED_LATER, check_types, from_dict
 
 
@@ -24,8 +22,6 @@ class GraphConfig:
     """Neighbours are looked for within this distance (Å)."""
     max_neighbors: int = 12
     """K: at most this many nearest neighbours are kept for an atom."""
-    gaussian_step: float = 0.2
-    """Spacing and width of the Gaussians that expand a distance (Å)."""
     fake_edges: bool = False
     """Fill up atoms with fewer than K neighbours as the published program does: with edges to
     atom 0 of the crystal at distance radius + 1. Off: the missing slots are masked."""
@@ -41,17 +37,6 @@ class GraphConfig:
             raise ValueError(f"radius is {self.radius}: give a distance between 0 and 50 Å")
         if not 1 <= self.max_neighbors <= 255:
             raise ValueError(f"max_neighbors is {self.max_neighbors}: give 1 to 255")
-        if not 0 < self.gaussian_step <= self.radius:
-            raise ValueError(
-                f"gaussian_step is {self.gaussian_step}: give a step above 0 "
-                f"and up to the radius ({self.radius} Å)"
-            )
-
-    @property
-    def gaussian_centers(self) -> np.ndarray:
-        """Centres of the Gaussians, 0 to radius inclusive, float64 [G] (Å); CGCNN: 41."""
-        # Half a step of slack, as 8 / 0.2 need not be a whole number in floating point.
-        return np.arange(0, self.radius + self.gaussian_step / 2, self.gaussian_step)
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain JSON values."""
@@ -67,4 +52,4 @@ class GraphConfig:
         return from_dict(cls, settings)
 
 
-GRAPH_PRESETS = {"cgcnn": GraphConfig(), "megnet": GraphConfig(4.0, 16, 0.5)}
+GRAPH_PRESETS = {"cgcnn": GraphConfig(), "megnet": GraphConfig(4.0, 16)}

@@ -2,19 +2,23 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from data_prep.config import GraphConfig
 from data_prep.graph import CrystalGraph
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """Raised whenever the files change, or the same crystals give other arrays: cached datasets of
 another version are built again."""
+
+WITH_GAUSSIANS = 3
+"""The format before, whose graph settings had the Gaussians; nothing else is different."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +73,18 @@ class GraphDataset:
     @cached_property
     def content_hash(self) -> str:
         """The format, and a hash of settings, values and arrays: equal hashes, equal datasets."""
+        return self.hash_in_format(FORMAT_VERSION, self.config.to_dict())
+
+    def hash_in_format(self, version: int, settings: Mapping[str, Any]) -> str:
+        """The hash with graph settings as that format has them."""
+        content = [settings, list(self.columns), self.faults, self.splits, self._digests]
+        return f"{version}:{hashlib.sha256(json.dumps(content).encode()).hexdigest()}"
+
+    @cached_property
+    def _digests(self) -> list[str]:
         arrays = [*(getattr(self, name) for name in ARRAYS), *self.columns.values()]
         with ThreadPoolExecutor() as pool:  # hashing lets other threads run: a gigabyte in a second
-            digests = list(pool.map(_digest, arrays))
-        content = [self.config.to_dict(), list(self.columns), self.faults, self.splits, digests]
-        return f"{FORMAT_VERSION}:{hashlib.sha256(json.dumps(content).encode()).hexdigest()}"
+            return list(pool.map(_digest, arrays))
 
     def crystal(self, index: int) -> CrystalGraph:
         """The graph of one crystal, as views of the arrays."""

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from data_prep.config import GraphConfig
-from data_prep.dataset import ARRAYS, FORMAT_VERSION, GraphDataset
+from data_prep.dataset import ARRAYS, FORMAT_VERSION, WITH_GAUSSIANS, GraphDataset
 from data_prep.errors import UserError
 from data_prep.files import replacing_folder
 
@@ -36,14 +36,15 @@ def save_dataset(
     """
     check_free(path)
     texts = {name: text.encode() for name, text in (reports or {}).items()}
-    header = json.dumps(_header(dataset, texts), indent=1) + "\n"
+    header = _header(dataset, texts, FORMAT_VERSION, dataset.config.to_dict())
+    header_text = json.dumps(header, indent=1) + "\n"
     columns = np.array([*dataset.columns.values()]).reshape(-1, len(dataset))
     try:
         with replacing_folder(path) as folder:
             for name in ARRAYS:
                 np.save(folder / f"{name}.npy", getattr(dataset, name), allow_pickle=False)
             np.save(folder / "columns.npy", columns, allow_pickle=False)
-            for name, content in (*texts.items(), ("dataset.json", header.encode())):
+            for name, content in (*texts.items(), ("dataset.json", header_text.encode())):
                 (folder / name).write_bytes(content)
     except OSError as error:
         # NumPy counts the bytes that did not fit on a full disk, and gives no reason.
@@ -84,7 +85,7 @@ def load_dataset(path: Path) -> GraphDataset:
         raise damaged from None
     if not isinstance(header, dict) or "format_version" not in header:
         raise damaged
-    if header["format_version"] != FORMAT_VERSION:
+    if header["format_version"] not in (FORMAT_VERSION, WITH_GAUSSIANS):
         raise UserError(
             f"{path} has dataset format {str(header['format_version'])[:20]}, this program reads "
             f"{FORMAT_VERSION}: build the dataset again"
@@ -93,7 +94,7 @@ def load_dataset(path: Path) -> GraphDataset:
         dataset = _map(path, header)
         _check_arrays(dataset)
         texts = {name: (path / name).read_bytes() for name in header["reports"]}
-        intact = header == _header(dataset, texts)
+        intact = header == _header(dataset, texts, header["format_version"], header["graph"])
     except Exception:  # what damaged bytes are taken for may fail in any way
         raise damaged from None
     if not intact:
@@ -105,8 +106,11 @@ def _map(path: Path, header: Mapping[str, Any]) -> GraphDataset:
     def array(name: str) -> np.ndarray:
         return np.lib.format.open_memmap(path / f"{name}.npy", mode="r")
 
+    settings = dict(header["graph"])
+    if header["format_version"] == WITH_GAUSSIANS:
+        del settings["gaussian_step"]
     return GraphDataset(
-        config=GraphConfig.from_dict(header["graph"]),
+        config=GraphConfig.from_dict(settings),
         columns=dict(zip(header["columns"], np.array(array("columns")), strict=True)),
         faults={
             name: {int(crystal): fault for crystal, fault in own.items()}
@@ -117,11 +121,16 @@ def _map(path: Path, header: Mapping[str, Any]) -> GraphDataset:
     )
 
 
-def _header(dataset: GraphDataset, reports: Mapping[str, bytes]) -> dict[str, Any]:
-    """What ``dataset.json`` says of a dataset and the reports beside it."""
+def _header(
+    dataset: GraphDataset, reports: Mapping[str, bytes], version: int, graph: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What ``dataset.json`` says of a dataset and the reports beside it.
+
+    ``graph`` has the settings as files of that ``version`` do.
+    """
     return {
-        "format_version": FORMAT_VERSION,
-        "graph": dataset.config.to_dict(),
+        "format_version": version,
+        "graph": graph,
         "crystals": len(dataset),
         "nodes": len(dataset.node_atomic_number),
         "atoms": len(dataset.atom_node),
@@ -131,7 +140,7 @@ def _header(dataset: GraphDataset, reports: Mapping[str, bytes]) -> dict[str, An
             for name, own in dataset.faults.items()
         },
         "splits": dataset.splits,
-        "content_hash": dataset.content_hash,
+        "content_hash": dataset.hash_in_format(version, graph),
         "reports": {name: hashlib.sha256(text).hexdigest() for name, text in reports.items()},
     }
 

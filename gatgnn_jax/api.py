@@ -5,7 +5,7 @@ The same code as behind the commands, which add files and a terminal to it.
 
 import dataclasses
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,7 @@ import numpy as np
 from flax import nnx
 from pymatgen.core import IStructure
 
-from data_prep.errors import BadCrystal, UserError
-from data_prep.featurize import featurize
-from data_prep.graph import CrystalGraph
+from data_prep.errors import BadCrystal, Skipped, UserError
 from data_prep.reading.sources import StructureLike, open_structures, read_item
 from data_prep.reading.structures import Atoms
 from gatgnn_jax.cli import Device, use_device
@@ -25,6 +23,7 @@ from gatgnn_jax.prediction.engines import StreamPredictor
 from gatgnn_jax.prediction.explanation import Explanation, explain
 from gatgnn_jax.prediction.reliability import UNKNOWN, Reliability, read_reliability
 from gatgnn_jax.prediction.result import Predictions
+from gatgnn_jax.prediction.stream import predict_source
 from gatgnn_jax.prediction.training_crystals import Neighbor
 from gatgnn_jax.runs.config import RunConfig
 from gatgnn_jax.runs.directory import RunDirectory
@@ -103,36 +102,23 @@ class Predictor:
             UserError: a path that does not exist, or a folder without structure files.
         """
         source = open_structures(as_list(structures))
-        ids: list[str] = []
-        warnings: list[str] = []
-        reasons: list[str] = []
-
-        def good_crystals() -> Iterator[tuple[int, CrystalGraph]]:
-            for record, graph in featurize(source.items(), self.config.graph, workers):
-                ids.append(record.id)
-                if isinstance(graph, BadCrystal):
-                    reasons.append(graph.reason)
-                    warnings.append("")
-                    continue
-                reasons.append("")
-                warnings.append("")
-                yield len(ids) - 1, graph
-
         transformed = np.full((source.count, len(self.config.properties)), np.nan)
         uncertainty = np.full_like(transformed, np.nan)
         half_width = np.full_like(transformed, np.nan)
+        ids, warnings, reasons = ([""] * source.count for _ in range(3))
         neighbors: list[Neighbor | None] = [None] * source.count
-        for positions, predicted in self._engine.stream(good_crystals()):
-            transformed[positions] = predicted.values
-            if predicted.uncertainty is not None:
-                uncertainty[positions] = predicted.uncertainty
-            if predicted.half_width is not None:
-                half_width[positions] = predicted.half_width
-            for position, warning in zip(positions, predicted.warnings, strict=True):
-                warnings[position] = warning
-            if predicted.neighbors is not None:
-                for position, nearest in zip(positions, predicted.neighbors, strict=True):
-                    neighbors[position] = nearest
+        left_out: dict[int, Skipped] = {}
+        for named, own in predict_source(self._engine, source, left_out, workers=workers):
+            rows = [crystal.position for crystal in named]
+            transformed[rows] = own.values
+            uncertainty[rows] = np.nan if own.uncertainty is None else own.uncertainty
+            half_width[rows] = np.nan if own.half_width is None else own.half_width
+            for crystal, warning in zip(named, own.warnings, strict=True):
+                ids[crystal.position], warnings[crystal.position] = crystal.id, warning
+            for row, neighbor in zip(rows, own.neighbors or (), strict=False):
+                neighbors[row] = neighbor
+        for row, skipped in left_out.items():
+            ids[row], reasons[row] = skipped
         known = self._engine.reliability
         return Predictions(
             tuple(ids),

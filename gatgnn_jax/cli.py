@@ -13,8 +13,8 @@ import jaxlib.version
 
 from data_prep.errors import UserError, exit_status
 from data_prep.files import kept_folder
+from gatgnn_jax.batches.compiler_memory import release_after_compiling
 from gatgnn_jax.batches.forked import check_not_forked
-from gatgnn_jax.compiler_memory import release_after_compiling
 
 Device = Literal["auto", "cpu", "gpu"]
 

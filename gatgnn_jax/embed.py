@@ -17,16 +17,16 @@ import pandas as pd
 import tyro
 
 from data_prep.errors import Skipped, UserError
-from data_prep.featurize import featurize
-from data_prep.progress import plain_console, track
+from data_prep.progress import plain_console
 from data_prep.reading.sources import open_structures
 from gatgnn_jax.cli import Device, output_folder, run_command, use_device
 from gatgnn_jax.pages import plots
 from gatgnn_jax.prediction.columns import column_names, digits_of, prediction_columns, to_csv
 from gatgnn_jax.prediction.engines import StreamPredictor
-from gatgnn_jax.prediction.inputs import checked_batch_size, good_crystals, named_files
+from gatgnn_jax.prediction.inputs import checked_batch_size, named_files
 from gatgnn_jax.prediction.outputs import check_replaceable, skipped_path, write_skipped
 from gatgnn_jax.prediction.reliability import read_reliability
+from gatgnn_jax.prediction.stream import predict_source
 from gatgnn_jax.runs.config import RunConfig
 from gatgnn_jax.runs.directory import RunDirectory
 from gatgnn_jax.runs.one_writer import one_writer
@@ -87,17 +87,13 @@ def embed_files(options: EmbedOptions, run: RunDirectory, files: Sequence[Path])
     check_replaceable(options.out, first_columns(config, options.out, with_intervals))
     source = open_structures(files)
     predictor = StreamPredictor(config, graphdef, model, options.batch_size, reliability)
-    results = track(
-        featurize(source.items(), config.graph, options.workers),
-        source.count,
-        "Embedding",
-        options.quiet,
-    )
     left_out: dict[int, Skipped] = {}
-    crystals = good_crystals(results, left_out)
     ids: list[str] = []
     batches = []
-    for named, predicted in predictor.stream(crystals):
+    label = "" if options.quiet else "Embedding"
+    for named, predicted in predict_source(
+        predictor, source, left_out, workers=options.workers, label=label
+    ):
         ids += [crystal.id for crystal in named]
         batches.append(predicted)
     skipped = list(left_out.values())

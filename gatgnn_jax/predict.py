@@ -8,7 +8,6 @@ reason. Rows are appended to `NAME.part` as they come, which gets its name at th
 the same command goes on where it was.
 """
 
-import itertools
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,15 +17,14 @@ import tyro
 
 from data_prep.cache import fingerprint
 from data_prep.errors import Skipped, UserError
-from data_prep.featurize import featurize
-from data_prep.graph import CrystalGraph
-from data_prep.progress import plain_console, track
+from data_prep.progress import plain_console
+from data_prep.properties import Property
 from data_prep.reading.sources import open_structures
 from gatgnn_jax.cli import Device, output_folder, run_command, use_device
 from gatgnn_jax.prediction.columns import column_names, digits_of, prediction_columns
-from gatgnn_jax.prediction.engines import StreamPredictor
+from gatgnn_jax.prediction.engines import Predicted, StreamPredictor
 from gatgnn_jax.prediction.growing_table import GrowingTable, Progress
-from gatgnn_jax.prediction.inputs import Named, checked_batch_size, good_crystals, named_files
+from gatgnn_jax.prediction.inputs import checked_batch_size, named_files
 from gatgnn_jax.prediction.outputs import check_replaceable, skipped_path, write_skipped
 from gatgnn_jax.prediction.reliability import (
     INTERVALS,
@@ -35,6 +33,7 @@ from gatgnn_jax.prediction.reliability import (
     read_reliability,
 )
 from gatgnn_jax.prediction.result import add_neighbors
+from gatgnn_jax.prediction.stream import Named, predict_source
 from gatgnn_jax.runs.config import RunConfig
 from gatgnn_jax.runs.directory import RunDirectory
 from gatgnn_jax.runs.one_writer import one_writer
@@ -93,17 +92,18 @@ def predict_files(options: PredictOptions, run: RunDirectory, files: Sequence[Pa
     before = table.restore()
     if before.done:
         console.print(f"going on after {before.done:,} crystals, which are in {table.part}")
-    items = itertools.islice(source.items(), before.done, None)
-    results = track(
-        featurize(items, config.graph, options.workers),
-        source.count - before.done,
-        "Predicting",
-        options.quiet,
-    )
     left_out: dict[int, Skipped] = {}
-    crystals = good_crystals(results, left_out, before.done, table.ids())
+    batches = predict_source(
+        predictor,
+        source,
+        left_out,
+        workers=options.workers,
+        first=before.done,
+        seen=table.ids(),
+        label="" if options.quiet else "Predicting",
+    )
     try:
-        after = write_predictions(predictor, crystals, table, before, left_out)
+        after = write_predictions(batches, config.properties, table, before, left_out)
     except KeyboardInterrupt:
         console.print("stopped: the same command goes on where it was")
         raise
@@ -125,21 +125,21 @@ def predict_files(options: PredictOptions, run: RunDirectory, files: Sequence[Pa
 
 
 def write_predictions(
-    predictor: StreamPredictor,
-    crystals: Iterable[tuple[Named, CrystalGraph]],
+    batches: Iterable[tuple[Sequence[Named], Predicted]],
+    properties: Sequence[Property],
     table: GrowingTable,
     progress: Progress,
     left_out: Mapping[int, Skipped],
 ) -> Progress:
-    """Predict crystals and write them to the table as they come, with what was `left_out`.
+    """Write predictions to the table as they come, with what was `left_out`.
 
     Returns:
         How far the table has come, from `progress` before.
     """
     earlier = progress.skipped
-    for named, predicted in predictor.stream(crystals):
+    for named, predicted in batches:
         rows = prediction_columns(
-            predictor.properties,
+            properties,
             predicted.values,
             uncertainty=predicted.uncertainty,
             half_width=predicted.half_width,
@@ -147,8 +147,7 @@ def write_predictions(
         if predicted.neighbors is not None:
             add_neighbors(rows, predicted.neighbors)
         rows.insert(0, "id", [crystal.id for crystal in named])
-        remarks = zip(predicted.warnings, (crystal.warning for crystal in named), strict=True)
-        rows["warning"] = ["; ".join(filter(None, own)) for own in remarks]
+        rows["warning"] = predicted.warnings
         # Crystals beyond this batch have been prepared already: they are not accounted for yet.
         done = named[-1].position + 1
         progress = Progress(

@@ -18,7 +18,7 @@ from data_prep.packing import pack
 DATA = Path(__file__).parent / "data"
 
 CGCNN_GRAPH = GraphConfig(fake_edges=True, reduce=False)
-MEGNET_GRAPH = GraphConfig(4.0, 16, 0.5, fake_edges=True, reduce=False)
+MEGNET_GRAPH = GraphConfig(4.0, 16, fake_edges=True, reduce=False)
 
 # name: (global attention, graph)
 GOLDEN_FILES = {
@@ -27,6 +27,9 @@ GOLDEN_FILES = {
     "no_global": ("none", CGCNN_GRAPH),
     "megnet_graph": ("composition", MEGNET_GRAPH),
 }
+
+GAUSSIAN_STEP = {8.0: 0.2, 4.0: 0.5}
+"""By the radius of the graphs (Å)."""
 
 LEARNING_RATE, WEIGHT_DECAY = 5e-4, 0.1
 """Of the four AdamW steps, on every parameter; the loss is SmoothL1 with beta 1."""
@@ -39,6 +42,11 @@ class Golden:
     global_attention: str
     dataset: GraphDataset
     arrays: dict[str, np.ndarray]
+
+    @property
+    def gaussian_step(self) -> float:
+        """Of the Gaussians that expand its distances (Å)."""
+        return GAUSSIAN_STEP[self.dataset.config.radius]
 
     def named(self, kind: str) -> dict[str, np.ndarray]:
         """The arrays called `kind/NAME` (param, grad, after), by NAME."""

@@ -42,7 +42,7 @@ class Case:
         imported = from_torch(golden.named("param"), golden.global_attention)
         self.weights = imported.weights
         config = replace(imported.model, precision=precision)
-        self.tensors = layout(config, len(imported.graph.gaussian_centers), 1)
+        self.tensors = layout(config, imported.graph, 1)
         self.graphdef = nnx.graphdef(
             nnx.eval_shape(lambda: GATGNN(config, imported.graph, 1, rngs=nnx.Rngs(0)))
         )

@@ -1,5 +1,6 @@
 """The package from Python: anything that is a crystal in, typed results out, no files."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -113,6 +114,19 @@ def test_a_single_structure(predictor, tmp_path):
     assert values[0].shape == (1, 1)
     np.testing.assert_allclose(values, np.broadcast_to(values[0], (4, 1, 1)), rtol=1e-5)
     assert len(predictor.predict([])) == 0
+
+
+def test_an_id_that_came_before_is_told_of_as_in_the_table(predictor, tmp_path):
+    lines = [{"id": name, "structure": rock_salt().as_dict()} for name in ("a", "a", "b")]
+    lines[1:1] = [{"id": "bad", "cif": "nothing"}]
+    path = tmp_path / "crystals.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    result = predictor.predict(path)
+    assert result.ids == ("a", "bad", "a", "b")
+    assert [bool(reason) for reason in result.reasons] == [False, True, False, False]
+    known = result.warnings[0]
+    again = "another crystal of this id came before"
+    assert result.warnings == (known, "", "; ".join(filter(None, [known, again])), known)
 
 
 def test_atoms_that_are_no_crystal(predictor):

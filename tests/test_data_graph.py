@@ -111,7 +111,7 @@ def test_atoms_told_apart_only_by_ties_left_out_are_merged():
     molecules = Structure(
         Lattice.cubic(20), ["C", "N", "O", "C", "N", "N"], positions, coords_are_cartesian=True
     )
-    graph = build_graph(molecules, GraphConfig(1.5, 1, 0.2))
+    graph = build_graph(molecules, GraphConfig(1.5, 1))
     assert graph.atomic_number.tolist() == [6, 7, 8]
     assert graph.multiplicity.tolist() == [2, 3, 1]
 
@@ -179,7 +179,7 @@ def test_a_chain_of_small_gaps_merges_nothing_that_differs():
     positions = np.concatenate([corners, corners + [[1, 0, 0]] + steps[:, None] * [[1, 0, 0]]])
     cell = Lattice.cubic(30)
     pairs = Structure(cell, ["N"] * 160, positions, coords_are_cartesian=True)
-    graph = build_graph(pairs, GraphConfig(2.0, 2, 0.2))
+    graph = build_graph(pairs, GraphConfig(2.0, 2))
     assert len(graph.multiplicity) == 160
     bonds = graph.distance[graph.atom_node, 0]
     np.testing.assert_allclose(bonds, np.tile(1 + steps, 2), atol=1e-5)

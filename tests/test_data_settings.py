@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pymatgen.core import Element
 
-from data_prep.config import GRAPH_PRESETS, GraphConfig
+from data_prep.config import GraphConfig
 from data_prep.elements import BINS, FEATURE_SIZE, element_features
 from data_prep.errors import UserError
 from data_prep.properties import (
@@ -19,15 +19,6 @@ from data_prep.properties import (
 )
 
 
-@pytest.mark.parametrize(("preset", "count"), [("cgcnn", 41), ("megnet", 9)])
-def test_presets_have_the_published_gaussians(preset, count):
-    config = GRAPH_PRESETS[preset]
-    centers = config.gaussian_centers
-    assert len(centers) == count
-    assert (centers[0], centers[-1]) == (0, pytest.approx(config.radius))
-    np.testing.assert_allclose(np.diff(centers), config.gaussian_step)
-
-
 @pytest.mark.parametrize(
     "settings",
     [
@@ -36,8 +27,6 @@ def test_presets_have_the_published_gaussians(preset, count):
         {"radius": math.inf},
         {"max_neighbors": 0},
         {"max_neighbors": 256},
-        {"gaussian_step": 0},
-        {"gaussian_step": 9.0},
     ],
 )
 def test_settings_out_of_range_are_refused(settings):
@@ -47,7 +36,7 @@ def test_settings_out_of_range_are_refused(settings):
 
 
 def test_settings_survive_json_and_refuse_unknown_keys():
-    config = GraphConfig(6.5, 20, 0.25, fake_edges=True, reduce=False)
+    config = GraphConfig(6.5, 20, fake_edges=True, reduce=False)
     assert GraphConfig.from_dict(config.to_dict()) == config
     with pytest.raises(ValueError, match="did you mean 'radius'"):
         GraphConfig.from_dict({"raduis": 8.0})

@@ -122,7 +122,7 @@ def test_files_that_are_cut_gone_or_foreign_are_damage(saved, tmp_path):
 def test_another_format_is_named(saved):
     header = json.loads((saved / "dataset.json").read_text())
     (saved / "dataset.json").write_text(json.dumps({**header, "format_version": 99}))
-    with pytest.raises(UserError, match="dataset format 99, this program reads 3: build"):
+    with pytest.raises(UserError, match="dataset format 99, this program reads 4: build"):
         load_dataset(saved)
 
 

@@ -54,8 +54,8 @@ def test_symmetries(name):
 
 def test_outputs_are_those_of_the_full_graph(name, crystals):
     """In the other layout, with more padding, and reduced; fake edges merge as well."""
-    sparse = GraphConfig(4.0, 16, 0.5, fake_edges=True, reduce=False)
-    network = small_network(name, sparse)
+    sparse = GraphConfig(4.0, 16, fake_edges=True, reduce=False)
+    network = small_network(name, sparse, gaussian_step=0.5)
     full, reduced = (
         arrays_of(dataset_of(crystals, config))
         for config in (sparse, dataclasses.replace(sparse, reduce=True))
@@ -152,6 +152,10 @@ def test_presets_and_options():
     assert parse(["--model", "cgcnn"]).model == PUBLISHED_SIZES["cgcnn"]
     assert parse(["--model=megnet", "--preset=official"]).model == PUBLISHED_SIZES["megnet"]
     assert parse(["--preset=megnet"]).graph == GRAPH_PRESETS["megnet"]
+    # The Gaussians are those of the preset's graphs, whatever the network.
+    for model in ("gat", "cgcnn", "megnet", "gated-gatgnn"):
+        for preset, step in (("paper-megnet", 0.5), ("best", 0.2)):
+            assert parse([f"--preset={preset}", f"--model={model}"]).model.gaussian_step == step
     larger = parse(["--preset=cgcnn", "--hidden-neurons=256", "--num-layers=4"]).model
     assert (larger.hidden_neurons, larger.num_layers, larger.neurons) == (256, 4, 64)
     # gatgnn and gat share all settings, so that a preset's stay.

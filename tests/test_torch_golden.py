@@ -28,15 +28,15 @@ def golden(request):
 
 
 def batch_of(golden):
-    return Batch.from_data_list(data_list(golden.dataset, golden.arrays["y"]))
+    return Batch.from_data_list(data_list(golden.dataset, golden.arrays["y"], golden.gaussian_step))
 
 
 def model_of(golden, global_attention=None):
+    state = {name: torch.from_numpy(array) for name, array in golden.named("param").items()}
     model = TorchGATGNN(
-        edge_features=len(golden.dataset.config.gaussian_centers),
+        edge_features=state["embed_e.weight"].shape[1],
         global_attention=global_attention or golden.global_attention,
     )
-    state = {name: torch.from_numpy(array) for name, array in golden.named("param").items()}
     model.load_state_dict(state, strict=True)
     return model
 

@@ -4,13 +4,15 @@ import ast
 import inspect
 from collections.abc import Callable, Sequence
 from functools import wraps
+from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
 
 import jax
 import jraph
 from flax import nnx
 
-from gatgnn_jax.models.ops import glorot_uniform
+from gatgnn_jax.config import ModelConfig
+from gatgnn_jax.models.ops import glorot_uniform, softplus
 
 _NO_OPTIONS = ("self", "neurons", "heads", "rngs")
 """What every layer and every global attention is given."""
@@ -87,6 +89,25 @@ def linear(in_features: int, out_features: int, rngs: nnx.Rngs) -> nnx.Linear:
         kernel_init=lambda key, shape, dtype, out_sharding=None: glorot_uniform(key, shape),
         rngs=rngs,
     )
+
+
+def readout_layers(
+    features: int, config: ModelConfig, num_outputs: int, rngs: nnx.Rngs
+) -> tuple[nnx.List, nnx.Linear]:
+    """The hidden layers from a crystal vector of so many features on, and the output behind them.
+
+    `num_outputs` counts one for a regression and one for each class of a classification.
+    """
+    widths = [features] + config.hidden_layers * [config.hidden_neurons or features]
+    hidden = nnx.List([linear(a, b, rngs) for a, b in pairwise(widths)])
+    return hidden, linear(widths[-1], num_outputs, rngs)
+
+
+def read_out(y: jax.Array, hidden: nnx.List, out: nnx.Linear) -> jax.Array:
+    """Crystal vectors [G, F] → [G, outputs], with a softplus behind every hidden layer."""
+    for layer in hidden:
+        y = softplus(layer(y))
+    return out(y)
 
 
 def constructor_options(part: type[Any], given: Sequence[str]) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """CGCNN (Xie & Grossman, Phys. Rev. Lett. 120, 145301 (2018)): gated convolutions, then a mean."""
 
-from itertools import pairwise
-
 import jax
 import jax.numpy as jnp
 import jraph
@@ -11,9 +9,9 @@ from data_prep.config import GraphConfig
 from data_prep.elements import element_features
 from gatgnn_jax.batches.layout import Neighborhoods, crystal_of_nodes
 from gatgnn_jax.config import ModelConfig
-from gatgnn_jax.models.base import Output, in_own_precision, linear
+from gatgnn_jax.models.base import Output, in_own_precision, linear, read_out, readout_layers
 from gatgnn_jax.models.batch_norm import BatchNorm
-from gatgnn_jax.models.ops import gaussian_expansion, glorot_uniform, softplus
+from gatgnn_jax.models.ops import GaussianBasis, glorot_uniform, softplus
 
 
 class GatedConvolution(nnx.Module):
@@ -75,20 +73,17 @@ class CGCNN(nnx.Module):
     ):
         """`num_outputs` counts one for a regression and one for each class of a classification."""
         self.precision = config.precision
-        self.gaussian_centers = tuple(graph.gaussian_centers.tolist())
-        self.gaussian_step = graph.gaussian_step
+        self.expand = GaussianBasis(graph.radius, config.gaussian_step)
 
         neurons = config.neurons
         self.embed_atom = linear(element_features().shape[1], neurons, rngs)
         self.convolutions = nnx.List(
             [
-                GatedConvolution(neurons, len(self.gaussian_centers), rngs=rngs)
+                GatedConvolution(neurons, len(self.expand), rngs=rngs)
                 for _ in range(config.num_layers)
             ]
         )
-        widths = [neurons] + config.hidden_layers * [config.hidden_neurons or neurons]
-        self.hidden = nnx.List([linear(a, b, rngs) for a, b in pairwise(widths)])
-        self.out = linear(widths[-1], num_outputs, rngs)
+        self.hidden, self.out = readout_layers(neurons, config, num_outputs, rngs)
 
     @in_own_precision
     def __call__(
@@ -111,8 +106,7 @@ class CGCNN(nnx.Module):
         node_weight = neighborhoods.node_weight
 
         v = self.embed_atom(jnp.asarray(element_features()))[graph.nodes["atomic_number"]]
-        distance = graph.globals["bond_distance"]
-        u = gaussian_expansion(distance, self.gaussian_centers, self.gaussian_step)
+        u = self.expand(graph.globals["bond_distance"])
         for convolution in self.convolutions:
             v = convolution(v, u, neighborhoods, train=train)
 
@@ -122,7 +116,5 @@ class CGCNN(nnx.Module):
         weighted = (node_weight * share[crystal])[:, None] * v
         crystal_vector = jax.ops.segment_sum(weighted, crystal, num_crystals)
 
-        y = softplus(crystal_vector)
-        for layer in self.hidden:
-            y = softplus(layer(y))
-        return Output(self.out(y), share[graph.globals["atom_graph"]], crystal_vector, ())
+        prediction = read_out(softplus(crystal_vector), self.hidden, self.out)
+        return Output(prediction, share[graph.globals["atom_graph"]], crystal_vector, ())

@@ -5,8 +5,6 @@ gate on every feature and the sum that grows with the neighbours, of MEGNet (and
 convolutions of Bresson & Laurent, 2017) bonds that every layer updates.
 """
 
-from itertools import pairwise
-
 import jax
 import jax.numpy as jnp
 import jraph
@@ -16,10 +14,10 @@ from data_prep.config import GraphConfig
 from data_prep.elements import element_features
 from gatgnn_jax.batches.layout import Neighborhoods
 from gatgnn_jax.config import ModelConfig
-from gatgnn_jax.models.base import Output, in_own_precision, linear
+from gatgnn_jax.models.base import Output, in_own_precision, linear, read_out, readout_layers
 from gatgnn_jax.models.batch_norm import BatchNorm
 from gatgnn_jax.models.global_attention import Atoms, atom_weights, new_global_attention
-from gatgnn_jax.models.ops import gaussian_expansion, glorot_uniform, softplus
+from gatgnn_jax.models.ops import GaussianBasis, glorot_uniform, softplus
 
 
 class GatedAttentionLayer(nnx.Module):
@@ -100,8 +98,7 @@ class GatedGATGNN(nnx.Module):
     ):
         """`num_outputs` counts one for a regression and one for each class of a classification."""
         self.precision = config.precision
-        self.gaussian_centers = tuple(graph.gaussian_centers.tolist())
-        self.gaussian_step = graph.gaussian_step
+        self.expand = GaussianBasis(graph.radius, config.gaussian_step)
 
         neurons, last = config.neurons, config.num_layers - 1
         if neurons % config.heads:
@@ -109,7 +106,7 @@ class GatedGATGNN(nnx.Module):
                 f"heads is {config.heads}: {config.model} divides its {neurons} neurons among them"
             )
         self.embed_atom = linear(element_features().shape[1], neurons, rngs)
-        self.embed_bond = linear(len(self.gaussian_centers), neurons, rngs)
+        self.embed_bond = linear(len(self.expand), neurons, rngs)
         self.layers = nnx.List(
             [
                 GatedAttentionLayer(neurons, config.heads, updates_bonds=i < last, rngs=rngs)
@@ -117,10 +114,7 @@ class GatedGATGNN(nnx.Module):
             ]
         )
         self.global_attention = new_global_attention(config, rngs)
-        width = 2 * neurons
-        widths = [width] + config.hidden_layers * [config.hidden_neurons or width]
-        self.hidden = nnx.List([linear(a, b, rngs) for a, b in pairwise(widths)])
-        self.out = linear(widths[-1], num_outputs, rngs)
+        self.hidden, self.out = readout_layers(2 * neurons, config, num_outputs, rngs)
 
     @in_own_precision
     def __call__(
@@ -135,8 +129,7 @@ class GatedGATGNN(nnx.Module):
         neighborhoods = Neighborhoods.of(graph, axis_name)
 
         x = self.embed_atom(jnp.asarray(element_features()))[graph.nodes["atomic_number"]]
-        distance = graph.globals["bond_distance"]
-        gaussians = gaussian_expansion(distance, self.gaussian_centers, self.gaussian_step)
+        gaussians = self.expand(graph.globals["bond_distance"])
         # One row an edge from here on: what a bond learns hangs on its two ends.
         e = neighborhoods.to_edges(nnx.leaky_relu(self.embed_bond(gaussians), 0.2))
         edge_attention = []
@@ -152,7 +145,5 @@ class GatedGATGNN(nnx.Module):
         mean = atoms.sum(x) / num_atoms[:, None]
         crystal_vector = jnp.concatenate([mean, atoms.sum(weight[:, None] * x)], -1)
 
-        y = softplus(crystal_vector)
-        for hidden in self.hidden:
-            y = softplus(hidden(y))
-        return Output(self.out(y), weight, crystal_vector, tuple(edge_attention))
+        prediction = read_out(softplus(crystal_vector), self.hidden, self.out)
+        return Output(prediction, weight, crystal_vector, tuple(edge_attention))

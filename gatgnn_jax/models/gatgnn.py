@@ -1,6 +1,5 @@
 """GATGNN (Louis et al. 2020): embed → attention layers → global attention → readout."""
 
-from itertools import pairwise
 from typing import Any
 
 import jax
@@ -12,10 +11,17 @@ from data_prep.config import GraphConfig
 from data_prep.elements import COMPOSITION_SIZE, element_features
 from gatgnn_jax.batches.layout import Neighborhoods
 from gatgnn_jax.config import ModelConfig
-from gatgnn_jax.models.base import Output, constructor_options, in_own_precision, linear
+from gatgnn_jax.models.base import (
+    Output,
+    constructor_options,
+    in_own_precision,
+    linear,
+    read_out,
+    readout_layers,
+)
 from gatgnn_jax.models.global_attention import Atoms, atom_weights, new_global_attention
 from gatgnn_jax.models.layers import LAYERS
-from gatgnn_jax.models.ops import gaussian_expansion, softplus
+from gatgnn_jax.models.ops import GaussianBasis
 
 
 class GATGNN(nnx.Module):
@@ -27,13 +33,12 @@ class GATGNN(nnx.Module):
         """`num_outputs` counts one for a regression and one for each class of a classification."""
         neurons = config.neurons
         self.precision = config.precision
-        self.gaussian_centers = tuple(graph.gaussian_centers.tolist())
-        self.gaussian_step = graph.gaussian_step
+        self.expand = GaussianBasis(graph.radius, config.gaussian_step)
 
         self.embed_atom = linear(element_features().shape[1], neurons, rngs)
         layer, options = _layer_and_options(config)
         if getattr(layer, "reads_bonds", True):
-            self.embed_bond = linear(len(self.gaussian_centers), neurons, rngs)
+            self.embed_bond = linear(len(self.expand), neurons, rngs)
         self.layers = nnx.List(
             [layer(neurons, config.heads, **options, rngs=rngs) for _ in range(config.num_layers)]
         )
@@ -41,9 +46,7 @@ class GATGNN(nnx.Module):
         if config.concat_composition:
             self.embed_composition = linear(COMPOSITION_SIZE, neurons, rngs)
         width = neurons * (2 if config.concat_composition else 1)
-        widths = [width] + config.hidden_layers * [config.hidden_neurons or width]
-        self.hidden = nnx.List([linear(a, b, rngs) for a, b in pairwise(widths)])
-        self.out = linear(widths[-1], num_outputs, rngs)
+        self.hidden, self.out = readout_layers(width, config, num_outputs, rngs)
 
     @in_own_precision
     def __call__(
@@ -68,8 +71,7 @@ class GATGNN(nnx.Module):
         x = self.embed_atom(jnp.asarray(element_features()))[graph.nodes["atomic_number"]]
         e = None
         if hasattr(self, "embed_bond"):
-            distance = graph.globals["bond_distance"]
-            gaussians = gaussian_expansion(distance, self.gaussian_centers, self.gaussian_step)
+            gaussians = self.expand(graph.globals["bond_distance"])
             e = nnx.leaky_relu(self.embed_bond(gaussians), 0.2)
         edge_attention = []
         for layer in self.layers:
@@ -89,9 +91,8 @@ class GATGNN(nnx.Module):
         if hasattr(self, "embed_composition"):
             composition = nnx.leaky_relu(self.embed_composition(atoms.composition), 0.2)
             y = jnp.concatenate([y, composition], -1)
-        for layer in self.hidden:
-            y = softplus(layer(y))
-        return Output(self.out(y), weight, crystal_vector, tuple(edge_attention))
+        prediction = read_out(y, self.hidden, self.out)
+        return Output(prediction, weight, crystal_vector, tuple(edge_attention))
 
 
 def _layer_and_options(config: ModelConfig) -> tuple[type[Any], dict[str, Any]]:

@@ -25,7 +25,7 @@ from data_prep.elements import MAX_ATOMIC_NUMBER
 from gatgnn_jax.batches.layout import Neighborhoods, crystal_of_nodes
 from gatgnn_jax.config import ModelConfig
 from gatgnn_jax.models.base import Output, in_own_precision, linear
-from gatgnn_jax.models.ops import gaussian_expansion, glorot_uniform, softplus
+from gatgnn_jax.models.ops import GaussianBasis, glorot_uniform, softplus
 
 SET2SET_PASSES = 3
 
@@ -190,14 +190,13 @@ class MEGNet(nnx.Module):
     ):
         """`num_outputs` counts one for a regression and one for each class of a classification."""
         self.precision = config.precision
-        self.gaussian_centers = tuple(graph.gaussian_centers.tolist())
-        self.gaussian_step = graph.gaussian_step
+        self.expand = GaussianBasis(graph.radius, config.gaussian_step)
 
         features = config.neurons
         half = max(features // 2, 1)
         self.embed_atom = nnx.Embed(MAX_ATOMIC_NUMBER + 1, half, rngs=rngs)
         self.dense_node = Dense([half, 2 * features, features], rngs=rngs)
-        self.dense_bond = Dense([len(self.gaussian_centers), 2 * features, features], rngs=rngs)
+        self.dense_bond = Dense([len(self.expand), 2 * features, features], rngs=rngs)
         self.state = nnx.Param(jnp.zeros(features))
         self.blocks = nnx.List(
             [Block(features, has_dense=i > 0, rngs=rngs) for i in range(config.num_layers)]
@@ -227,8 +226,7 @@ class MEGNet(nnx.Module):
 
         embedded = self.dense_node(self.embed_atom.embedding[...])  # a row an element
         v = embedded[graph.nodes["atomic_number"]]
-        distance = graph.globals["bond_distance"]
-        gaussians = gaussian_expansion(distance, self.gaussian_centers, self.gaussian_step)
+        gaussians = self.expand(graph.globals["bond_distance"])
         e = neighborhoods.to_edges(self.dense_bond(gaussians))
         u = jnp.broadcast_to(self.state[...], (num_crystals, v.shape[1]))
         for block in self.blocks:

@@ -1,13 +1,13 @@
 """Arithmetic the models are made of: softplus, Gaussian expansion and Glorot initialization."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.polynomial import Chebyshev, Polynomial
 
-__all__ = ["gaussian_expansion", "glorot_uniform", "softplus"]
+__all__ = ["GaussianBasis", "glorot_uniform", "softplus"]
 
 
 # log(1 + u) / u on [0, 1]: degree 8 leaves an error of 2e-7, a few roundings of float32.
@@ -47,10 +47,37 @@ def _softplus_backward(y: jax.Array, cotangent: jax.Array) -> tuple[jax.Array]:
 softplus.defvjp(_softplus_forward, _softplus_backward)
 
 
-def gaussian_expansion(distance: jax.Array, centers: Sequence[float], step: float) -> jax.Array:
-    """`exp(-(d - centre)² / step²)` of distances in Å: [...] → [..., centres]."""
-    offset = distance[..., None] - jnp.asarray(centers, distance.dtype)
-    return jnp.exp(-jnp.square(offset / step))
+@dataclass(frozen=True)
+class GaussianBasis:
+    """What networks see of a distance: Gaussians from 0 to `radius`, `step` apart and wide (Å).
+
+    Raises:
+        ValueError: a step that leaves no two of them.
+    """
+
+    radius: float
+    step: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.step <= self.radius:
+            raise ValueError(
+                f"gaussian_step is {self.step}: give a step above 0 "
+                f"and up to the radius ({self.radius} Å)"
+            )
+
+    def __len__(self) -> int:
+        return len(self.centers)
+
+    @property
+    def centers(self) -> np.ndarray:
+        """Their centres, 0 to radius inclusive, float64 [G] (Å); CGCNN: 41."""
+        # Half a step of slack, as 8 / 0.2 need not be a whole number in floating point.
+        return np.arange(0, self.radius + self.step / 2, self.step)
+
+    def __call__(self, distance: jax.Array) -> jax.Array:
+        """`exp(-(d - centre)² / step²)` of distances in Å: [...] → [..., G]."""
+        offset = distance[..., None] - jnp.asarray(self.centers, distance.dtype)
+        return jnp.exp(-jnp.square(offset / self.step))
 
 
 def glorot_uniform(

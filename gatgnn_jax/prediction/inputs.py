@@ -1,24 +1,11 @@
-"""What `predict` and `embed` are given: structure files, and the usable crystals in them."""
+"""What `predict` and `embed` are given: structure files and sizes."""
 
 import io
 import sys
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
-from data_prep.errors import BadCrystal, Skipped, UserError
-from data_prep.featurize import Featurized
-from data_prep.graph import CrystalGraph
-
-
-class Named(NamedTuple):
-    """A crystal on its way to a table."""
-
-    position: int
-    """among the crystals of the source"""
-    id: str
-    warning: str
-    """about the id; empty if it is new"""
+from data_prep.errors import UserError
 
 
 def checked_batch_size(batch_size: int) -> int:
@@ -49,23 +36,3 @@ def named_files(paths: Sequence[Path], purpose: str) -> list[Path]:
     if not files:
         raise UserError(f"nothing to {purpose}: name structure files or folders after the run")
     return files
-
-
-def good_crystals(
-    results: Iterable[Featurized],
-    left_out: dict[int, Skipped],
-    first: int = 0,
-    seen: Collection[str] = (),
-) -> Iterator[tuple[Named, CrystalGraph]]:
-    """The crystals that can be predicted; the others are added to `left_out`, by position.
-
-    `first` is the position of the first of `results`, and `seen` the ids that came before it.
-    """
-    known = set(seen)
-    for position, (record, graph) in enumerate(results, first):
-        if isinstance(graph, BadCrystal):
-            left_out[position] = Skipped(record.id, graph.reason)
-            continue
-        again = "another crystal of this id came before" if record.id in known else ""
-        known.add(record.id)
-        yield Named(position, record.id, again), graph

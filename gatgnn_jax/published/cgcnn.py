@@ -16,7 +16,8 @@ from data_prep.config import GraphConfig
 from data_prep.elements import FEATURE_SIZE
 from data_prep.errors import UserError
 from gatgnn_jax.config import ATTENTION_ONLY, ModelConfig
-from gatgnn_jax.published.gatgnn import CLASSES, Imported, Path, network_state
+from gatgnn_jax.models.ops import GaussianBasis
+from gatgnn_jax.published.imported import CLASSES, Imported, Path, network_state
 
 MARK = "convs.0.fc_full.weight"
 """A tensor that every such checkpoint has, and no other."""
@@ -98,10 +99,11 @@ def _sizes(state: Mapping[str, np.ndarray]) -> tuple[ModelConfig, int, int]:
     except ValueError:
         raise UserError(f"{NOT_CGCNN}: its tensors have other shapes") from None
     bond_features = inputs - 2 * neurons
-    if bond_features != len(GRAPH.gaussian_centers):
+    gaussians = len(GaussianBasis(GRAPH.radius, ModelConfig.gaussian_step))
+    if bond_features != gaussians:
         raise UserError(
             f"this CGCNN takes {bond_features} Gaussians of a distance, but that program's graphs "
-            f"have {len(GRAPH.gaussian_centers)} by default: train such a model here, with --model "
+            f"have {gaussians} by default: train such a model here, with --model "
             "cgcnn, --radius and --gaussian-step"
         )
     if num_outputs not in (1, CLASSES):

@@ -9,28 +9,27 @@ import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
 from data_prep.clusters import N_CLUSTER
-from data_prep.config import GRAPH_PRESETS, GraphConfig
+from data_prep.config import GraphConfig
 from data_prep.elements import COMPOSITION_SIZE, FEATURE_SIZE
 from data_prep.errors import UserError
-from gatgnn_jax.config import ModelConfig
+from gatgnn_jax.config import PRESETS, ModelConfig
 from gatgnn_jax.models.base import ModelState
 from gatgnn_jax.models.global_attention import GLOBAL_ATTENTIONS
-from gatgnn_jax.models.networks import new_network
+from gatgnn_jax.models.ops import GaussianBasis
+from gatgnn_jax.published.imported import CLASSES, Imported, Path, network_state
 from gatgnn_jax.runs.config import RunConfig
 
-Path = tuple[Any, ...]
-"""Where a variable stands in our model: attribute names and list indices."""
-
-CLASSES = 2
 HIDDEN_LAYERS = 2
 """Fully connected layers before the output, which that program has or leaves out together."""
+
+PUBLISHED = PRESETS["paper-cgcnn"], PRESETS["paper-megnet"]
+GRAPHS = [(preset.graph, preset.model.gaussian_step) for preset in PUBLISHED]
+"""Those that the published program makes, and the step between the Gaussians of its distances."""
 
 NOT_PUBLISHED = "this is no checkpoint of the published GATGNN"
 
@@ -41,25 +40,6 @@ class Tensor:
 
     shape: tuple[int, ...]
     path: Path | None = None
-
-
-@dataclass(frozen=True)
-class Imported:
-    """What a state dict says.
-
-    Attributes:
-        model: the network.
-        graph: the published graphs, fake edges included.
-        num_outputs: 1, or 2 logits of a classification.
-        weights: parameters and running statistics.
-        unused: the tensors that the network has no use for, by name.
-    """
-
-    model: ModelConfig
-    graph: GraphConfig
-    num_outputs: int
-    weights: ModelState
-    unused: dict[str, np.ndarray]
 
 
 def from_torch(state: Mapping[str, np.ndarray], global_attention: str) -> Imported:
@@ -77,10 +57,9 @@ def from_torch(state: Mapping[str, np.ndarray], global_attention: str) -> Import
             f"the published program does not have {global_attention}, or crashes with it: give the "
             "--global-attention that the checkpoint was trained with"
         )
-    model, edge_features, num_outputs = _sizes(state, global_attention)
-    tensors = layout(model, edge_features, num_outputs)
+    model, graph, num_outputs = _sizes(state, global_attention)
+    tensors = layout(model, graph, num_outputs)
     _check(state, tensors)
-    graph = _published_graph(edge_features)
     used = {t.path: _ours(name, state[name]) for name, t in tensors.items() if t.path is not None}
     return Imported(
         model=model,
@@ -107,7 +86,7 @@ def to_torch(
     """
     _refuse_inexpressible(config)
     num_outputs = CLASSES if config.properties[0].task == "classification" else 1
-    tensors = layout(config.model, len(config.graph.gaussian_centers), num_outputs)
+    tensors = layout(config.model, config.graph, num_outputs)
     rng = np.random.default_rng(config.train.seed)
     fresh = {n: _fresh(n, t.shape, rng) for n, t in tensors.items() if t.path is None}
     known = fresh | dict(unused) | published_names(tensors, *weights)
@@ -127,11 +106,8 @@ def published_names(tensors: Mapping[str, Tensor], *states: nnx.State) -> dict[s
     return {n: _theirs(n, values[t.path]) for n, t in tensors.items() if t.path in values}
 
 
-def layout(model: ModelConfig, edge_features: int, num_outputs: int) -> dict[str, Tensor]:
-    """Every tensor of the published program's model, in its order.
-
-    `edge_features` is the number of Gaussians that expand a distance.
-    """
+def layout(model: ModelConfig, graph: GraphConfig, num_outputs: int) -> dict[str, Tensor]:
+    """Every tensor of the published program's model, in its order."""
     tensors: dict[str, Tensor] = {}
     neurons, heads, attention = model.neurons, model.heads, model.global_attention
     width = 2 * neurons if model.concat_composition else neurons
@@ -147,6 +123,7 @@ def layout(model: ModelConfig, edge_features: int, num_outputs: int) -> dict[str
         tensors[f"{name}.num_batches_tracked"] = Tensor(())
 
     linear("embed_n", FEATURE_SIZE, neurons, "embed_atom")
+    edge_features = len(GaussianBasis(graph.radius, model.gaussian_step))
     linear("embed_e", edge_features, neurons, "embed_bond")
     concat = model.concat_composition
     linear("embed_comp", COMPOSITION_SIZE, neurons, "embed_composition", used=concat)
@@ -175,8 +152,10 @@ def layout(model: ModelConfig, edge_features: int, num_outputs: int) -> dict[str
     return tensors
 
 
-def _sizes(state: Mapping[str, np.ndarray], global_attention: str) -> tuple[ModelConfig, int, int]:
-    """The network, the Gaussians of a distance and the outputs, off the tensors' shapes."""
+def _sizes(
+    state: Mapping[str, np.ndarray], global_attention: str
+) -> tuple[ModelConfig, GraphConfig, int]:
+    """The network, its graphs and the number of outputs, off the tensors' shapes."""
     layers = {m[1] for name in state if (m := re.match(r"node_att\.(\d+)\.", name))}
     try:
         neurons, _ = state["embed_n.weight"].shape
@@ -195,7 +174,8 @@ def _sizes(state: Mapping[str, np.ndarray], global_attention: str) -> tuple[Mode
         raise UserError(f"{NOT_PUBLISHED}: it has no tensor {missing}") from None
     except ValueError:
         raise UserError(f"{NOT_PUBLISHED}: its tensors have other shapes") from None
-    return model, edge_features, num_outputs
+    graph, step = _published_graph(edge_features)
+    return dataclasses.replace(model, gaussian_step=step), graph, num_outputs
 
 
 def _check(state: Mapping[str, np.ndarray], tensors: Mapping[str, Tensor]) -> None:
@@ -217,10 +197,11 @@ def _check(state: Mapping[str, np.ndarray], tensors: Mapping[str, Tensor]) -> No
         raise UserError(f"{NOT_PUBLISHED}: it has {tensors['out.weight'].shape[0]} outputs")
 
 
-def _published_graph(edge_features: int) -> GraphConfig:
-    for graph in GRAPH_PRESETS.values():
-        if len(graph.gaussian_centers) == edge_features:
-            return dataclasses.replace(graph, fake_edges=True)
+def _published_graph(edge_features: int) -> tuple[GraphConfig, float]:
+    """The graphs whose distances so many Gaussians expand, and the step between these."""
+    for graph, step in GRAPHS:
+        if len(GaussianBasis(graph.radius, step)) == edge_features:
+            return dataclasses.replace(graph, fake_edges=True), step
     raise UserError(
         f"this model takes {edge_features} Gaussians of a distance, but the published graphs have "
         "41 (CGCNN) or 9 (MEGNet): train such a model here, with --gaussian-step and --radius"
@@ -250,27 +231,13 @@ def _refuse_inexpressible(config: RunConfig) -> None:
         f"{len(config.properties)} properties at once": len(config.properties) > 1,
         "an ensemble": config.train.ensemble > 1,
         f"graphs with --radius {graph.radius:g} --max-neighbors {graph.max_neighbors} "
-        f"--gaussian-step {graph.gaussian_step:g}: it has CGCNN's and MEGNet's": (
-            graph not in GRAPH_PRESETS.values()
+        f"--gaussian-step {model.gaussian_step:g}: it has CGCNN's and MEGNet's": (
+            (graph, model.gaussian_step) not in GRAPHS
         ),
     }
     for setting, applies in what.items():
         if applies:
             raise UserError(f"the published program cannot express {setting}")
-
-
-def network_state(
-    model: ModelConfig, graph: GraphConfig, num_outputs: int, values: Mapping[Path, np.ndarray]
-) -> ModelState:
-    """The network's parameters and running statistics, with the values at their paths."""
-    network = nnx.eval_shape(lambda: new_network(model, graph, num_outputs, rngs=nnx.Rngs(0)))
-    _, *states = nnx.split(network, nnx.Param, nnx.BatchStat)
-
-    def fill(state: nnx.State) -> nnx.State:
-        variables = nnx.to_flat_state(state)
-        return nnx.from_flat_state([(p, v.replace(jnp.asarray(values[p]))) for p, v in variables])
-
-    return ModelState(*map(fill, states))
 
 
 def _ours(name: str, value: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from dataclasses import dataclass, field
+from typing import Any
 
 from flax import nnx
 from pymatgen.core import Element
@@ -84,7 +85,7 @@ class RunConfig:
         Raises:
             ValueError: it is not that; the message names the setting, as `train.epochs`.
         """
-        return from_dict(cls, json.loads(text))
+        return from_dict(cls, _gaussians_moved(json.loads(text)))
 
     def new_model(self) -> Network:
         """The network with its initial weights, or as many as an ensemble has."""
@@ -94,3 +95,11 @@ class RunConfig:
             for member in range(self.train.ensemble)
         ]
         return members[0] if len(members) == 1 else Ensemble(members)
+
+
+def _gaussians_moved(values: Any) -> Any:
+    """The settings as they are named today: the Gaussians once stood among those of the graphs."""
+    match values:
+        case {"graph": {"gaussian_step": step, **graph}, "model": {**model}}:
+            return values | {"graph": graph, "model": model | {"gaussian_step": step}}
+    return values
