@@ -27,6 +27,7 @@ from rich.console import Console
 if find_spec("torch_geometric") is None:
     sys.exit('error: the other side needs PyTorch: pip install -e ".[bench]"')
 
+from benchmarks import provenance
 from benchmarks.sides import FIRST_STEPS, Crystals, Framework, Run, train
 from data_prep.cache import open_dataset
 from data_prep.errors import UserError
@@ -143,6 +144,7 @@ def write_results(path: Path, settings: Mapping[str, Any], runs: Sequence[Run]) 
     """All figures as JSON, and the picture beside it."""
     results = {
         "settings": settings,
+        "commit": provenance.commit(),
         "summary": summarize(runs),
         "runs": [asdict(run) for run in runs],
     }
