@@ -132,7 +132,12 @@ def check_network(model: ModelConfig, graph: GraphConfig) -> None:
 
 def _trainer(prepared: Prepared, streaming: Streaming) -> Trainer:
     return Trainer(
-        prepared.config, prepared.dataset, prepared.target, prepared.subsets, streaming=streaming
+        prepared.config,
+        prepared.dataset,
+        prepared.target,
+        prepared.subsets,
+        streaming=streaming,
+        weight=prepared.weight,
     )
 
 

@@ -5,17 +5,19 @@ import sys
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
 from data_prep.config import GraphConfig
 from data_prep.errors import UserError
+from data_prep.properties import Task
 from gatgnn_jax.batches.feeds import Streaming
 from gatgnn_jax.batches.processes import joined
 from gatgnn_jax.cli import Device, run_command
 from gatgnn_jax.config import PRESETS, ModelConfig, PresetName, TrainConfig
 from gatgnn_jax.pipeline import Execution, go_on, start
+from gatgnn_jax.training.data import ClassWeight
 from gatgnn_jax.training.loggers import LoggerName
 from gatgnn_jax.training.prepare import NewRun
 
@@ -30,6 +32,18 @@ class TrainOptions:
     property: str | None = None
     """What to predict: one or several (comma-separated) columns of the data. Default: its bulk
     modulus, or else its only column."""
+    task: Task | None = None
+    """Whether values or classes are predicted. Default: classes of a column of words and of
+    is_metal, else values. Classes are words or whole numbers, two or more."""
+    unit: str | None = None
+    """The unit of the property's values, as GPa."""
+    transform: Literal["none", "log10"] | None = None
+    """What is learned instead of the values: their logarithm (log10). Default: that of the moduli."""
+    weight: str | None = None
+    """A column with weights of the crystals, by which their losses count in training."""
+    class_weight: ClassWeight = "balanced"
+    """Let all classes count alike in training however many crystals they have (balanced), or each
+    crystal (none)."""
     split: str | None = None
     """Ratios of train, val and test as 60:20:20 (the default, unless the data brings a split; a
     last ratio of 0 leaves out the test), or a JSON file with the ids of each."""
@@ -118,6 +132,11 @@ def asked_for(options: TrainOptions) -> NewRun:
         model=options.model,
         train=options.train,
         property=options.property,
+        task=options.task,
+        unit=options.unit,
+        transform=options.transform,
+        weight=options.weight,
+        class_weight=options.class_weight,
     )
 
 

@@ -10,7 +10,7 @@ from pymatgen.core import Element
 
 from data_prep.config import GraphConfig
 from data_prep.properties import Property
-from data_prep.settings import check_types, from_dict
+from data_prep.settings import ADDED_LATER, check_types, from_dict
 from gatgnn_jax.config import ModelConfig, TrainConfig
 from gatgnn_jax.models.base import Network
 from gatgnn_jax.models.ensemble import Ensemble
@@ -30,6 +30,7 @@ class DataInfo:
         split: ratios or the file that was given; None for the default.
         content_hash: of the dataset, so that a changed source is noticed.
         element_counts: training crystals with each element, by symbol.
+        weight: the column with weights of the crystals; None: all count alike.
 
     Raises:
         ValueError: a value that cannot be.
@@ -40,6 +41,7 @@ class DataInfo:
     split: str | None = None
     content_hash: str = ""
     element_counts: dict[str, int] = field(default_factory=dict)
+    weight: str | None = field(default=None, metadata=ADDED_LATER)
 
     def __post_init__(self) -> None:
         check_types(self)

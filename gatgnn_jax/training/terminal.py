@@ -95,10 +95,15 @@ def closing_lines(summary: Mapping[str, Any], properties: Sequence[Property], pa
     subset = "test" if summary["crystals"]["test"] else "val"
     for p in properties:
         ending = f"_{p.name}" if len(properties) > 1 else ""
-        names = ("accuracy", "auc") if p.task == "classification" else ("mae", "r2")
-        first, second = (summary[f"{subset}_{name}{ending}"] for name in names)
         if p.task == "classification":
-            lines.append(f"{p.name}: {subset} accuracy {first:.4f}, AUC {second:.4f}")
+            names = ("accuracy", "balanced_accuracy", "auc")
+        else:
+            names = ("mae", "r2")
+        first, second, *third = (summary[f"{subset}_{name}{ending}"] for name in names)
+        if p.task == "classification":
+            lines.append(
+                f"{p.name}: {subset} accuracy {first:.4f}, balanced {second:.4f}, AUC {third[0]:.4f}"
+            )
         else:
             lines.append(f"{p.name}: {subset} MAE {first:.4f} {unit_of(p)}, R² {second:.4f}")
     lines.append(
