@@ -38,7 +38,7 @@ class TrainOptions:
     unit: str | None = None
     """The unit of the property's values, as GPa."""
     transform: Literal["none", "log10"] | None = None
-    """What is learned instead of the values: their logarithm (log10). Default: that of the moduli."""
+    """What is learned instead of the values: their logarithm (log10). Default: that of moduli."""
     weight: str | None = None
     """A column with weights of the crystals, by which their losses count in training."""
     class_weight: ClassWeight = "balanced"

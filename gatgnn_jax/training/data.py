@@ -203,8 +203,8 @@ def _without_weight(name: str, dataset: GraphDataset) -> dict[int, str]:
     if (negative := np.flatnonzero(values < 0)).size:
         row = negative[0]
         raise UserError(
-            f"--weight {name}: it is {values[row]:g} for {one_line(dataset.ids[row])}: give weights "
-            "of 0 or more"
+            f"--weight {name}: it is {values[row]:g} for {one_line(dataset.ids[row])}: give "
+            "weights of 0 or more"
         )
     faults = dataset.faults.get(name, {})
     missing = np.flatnonzero(np.isnan(values)).tolist()

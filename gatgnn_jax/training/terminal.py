@@ -16,6 +16,7 @@ from rich.progress import (
 )
 
 from data_prep.properties import Property
+from gatgnn_jax.objective import METRICS
 from gatgnn_jax.prediction.columns import unit_of
 
 SECONDS_BETWEEN_LINES = 5.0
@@ -95,17 +96,12 @@ def closing_lines(summary: Mapping[str, Any], properties: Sequence[Property], pa
     subset = "test" if summary["crystals"]["test"] else "val"
     for p in properties:
         ending = f"_{p.name}" if len(properties) > 1 else ""
+        scores = {name: f"{summary[f'{subset}_{name}{ending}']:.4f}" for name in METRICS[p.task]}
         if p.task == "classification":
-            names = ("accuracy", "balanced_accuracy", "auc")
+            text = "accuracy {accuracy}, balanced {balanced_accuracy}, AUC {auc}".format(**scores)
         else:
-            names = ("mae", "r2")
-        first, second, *third = (summary[f"{subset}_{name}{ending}"] for name in names)
-        if p.task == "classification":
-            lines.append(
-                f"{p.name}: {subset} accuracy {first:.4f}, balanced {second:.4f}, AUC {third[0]:.4f}"
-            )
-        else:
-            lines.append(f"{p.name}: {subset} MAE {first:.4f} {unit_of(p)}, R² {second:.4f}")
+            text = f"MAE {scores['mae']} {unit_of(p)}, R² {scores['r2']}"
+        lines.append(f"{p.name}: {subset} {text}")
     lines.append(
         f"best epoch {summary['best_epoch']} of {summary['epochs']}, {summary['seconds']:.0f} s; "
         f"see {path}"
