@@ -75,7 +75,7 @@ def number_columns(targets: Sequence[Mapping[str, Any]]) -> Columns:
     some = " or ".join((list(values) or names)[:5])
     missing = f"no value of {one_line(some)}" if some else "no target value"
     for row in np.flatnonzero(~known).tolist():
-        why = [faults[name][row] for name in values if row in faults[name]]
+        why = [faults[name][row] for name in values if row in faults.get(name, {})]
         if not values:  # whatever there is, it is no number
             why = [f for n, v in given[row].items() if (f := _fault(n, v, parse_number(v)))]
         every.setdefault(row, next(iter(why), missing))

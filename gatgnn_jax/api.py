@@ -164,7 +164,7 @@ def fit(
     *,
     run_dir: str | Path | None = None,
     split: str | None = None,
-    preset: PresetName = "paper-cgcnn",
+    preset: PresetName = "default",
     limit: int | None = None,
     task: Task | None = None,
     unit: str | None = None,

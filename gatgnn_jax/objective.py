@@ -58,7 +58,8 @@ def loss_sums(
     column has weights of the crystals, by which their losses count.
     """
     totals = []
-    weight = target[:, -1] if target.shape[1] > len(properties) else None
+    # Padding has NaN there too, and NaN times 0 is NaN in gradients.
+    weight = jnp.nan_to_num(target[:, -1]) if target.shape[1] > len(properties) else None
     for t, (p, outputs) in enumerate(zip(properties, output_slices(properties), strict=True)):
         known = ~jnp.isnan(target[:, t])
         # The unknown ones become 0 before, not after: NaN times 0 would still be NaN.

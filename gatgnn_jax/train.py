@@ -47,7 +47,7 @@ class TrainOptions:
     split: str | None = None
     """Ratios of train, val and test as 60:20:20 (the default, unless the data brings a split; a
     last ratio of 0 leaves out the test), or a JSON file with the ids of each."""
-    preset: PresetName = "paper-cgcnn"
+    preset: PresetName = "default"
     """Settings to start from; every single one can be changed below."""
     limit: int | None = None
     """Use the first crystals of the data only."""
@@ -72,16 +72,16 @@ class TrainOptions:
     address, how many there are, and which this is (0, 1, …). See docs/scaling.md."""
     quiet: tyro.conf.FlagCreatePairsOff[bool] = False
     """Show errors only."""
-    graph: Annotated[GraphConfig, tyro.conf.arg(name="")] = PRESETS["paper-cgcnn"].graph
-    model: Annotated[ModelConfig, tyro.conf.arg(name="")] = PRESETS["paper-cgcnn"].model
-    train: Annotated[TrainConfig, tyro.conf.arg(name="")] = PRESETS["paper-cgcnn"].train
+    graph: Annotated[GraphConfig, tyro.conf.arg(name="")] = PRESETS["default"].graph
+    model: Annotated[ModelConfig, tyro.conf.arg(name="")] = PRESETS["default"].model
+    train: Annotated[TrainConfig, tyro.conf.arg(name="")] = PRESETS["default"].train
 
 
 def parse(arguments: list[str]) -> TrainOptions:
     """Options from the command line; the preset's settings are the defaults of the others."""
     # A name that does not exist is refused by the parser below.
     name = _last_value(arguments, "--preset")
-    preset = next((p for known, p in PRESETS.items() if known == name), PRESETS["paper-cgcnn"])
+    preset = next((p for known, p in PRESETS.items() if known == name), PRESETS["default"])
     model = preset.sizes_for(_last_value(arguments, "--model") or preset.model.model)
     default = TrainOptions(graph=preset.graph, model=model, train=preset.train)
     try:
@@ -151,7 +151,7 @@ def _refuse_other_settings(options: TrainOptions) -> None:
         for f in dataclasses.fields(options)
         if f.name not in allowed and getattr(options, f.name) != getattr(default, f.name)
     ]
-    if changed or options.preset != "paper-cgcnn":
+    if changed or options.preset != "default":
         raise UserError(
             f"--resume goes on with the settings in {options.resume}/config.json: drop the other "
             "options, or start a new run"

@@ -3,7 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -38,8 +38,8 @@ def report_numbers(
     systems of those test crystals (by row) for which they were found.
     """
     config = run.config
-    preset, settings = compare_settings(config)
     subset = run.predictions.subset
+    preset, settings = compare_settings(config, int((subset == "train").sum()))
     return {
         "run": run.name,
         "subsets": {name: int((subset == name).sum()) for name in SUBSETS},
@@ -184,13 +184,17 @@ def naive_score(p: Property, target: np.ndarray, subset: pd.Series) -> float:
     return scores["accuracy" if p.task == "classification" else "mae"]
 
 
-def compare_settings(config: RunConfig) -> tuple[str, list[list[Any]]]:
-    """The preset closest to a run's settings; group, name, value and the preset's value of each."""
+def compare_settings(config: RunConfig, crystals: int) -> tuple[str, list[list[Any]]]:
+    """The preset closest to a run's settings; group, name, value and the preset's value of each.
+
+    `crystals` are those trained on, by which presets choose a batch size.
+    """
     groups = ("graph", "model", "train")
 
     def rows(name: Any) -> list[list[Any]]:
+        preset = replace(PRESETS[name], train=PRESETS[name].train.batches_for(crystals))
         return [
-            [group, field, value, asdict(getattr(PRESETS[name], group))[field]]
+            [group, field, value, asdict(getattr(preset, group))[field]]
             for group in groups
             for field, value in asdict(getattr(config, group)).items()
         ]

@@ -116,7 +116,8 @@ class NewRun(Request):
             element_counts=_element_counts(dataset, data.subsets["train"]),
             weight=self.weight,
         )
-        config = RunConfig(self.graph, self.model, self.train, properties, info)
+        train = self.train.batches_for(len(data.subsets["train"]))
+        config = RunConfig(self.graph, self.model, train, properties, info)
         return config if self.train.init_from is None else _started_from(config)
 
     def notes(self, properties: tuple[Property, ...]) -> tuple[str, ...]:
