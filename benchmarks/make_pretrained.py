@@ -68,7 +68,7 @@ LAYERS = {
 
 def command(config: RunConfig) -> str:
     """The training as a command, without the paths of its data."""
-    preset, settings = compare_settings(config)
+    preset, settings = compare_settings(config, sum(config.data.element_counts.values()))
     words = ["python -m gatgnn_jax.train", f"--preset {preset}"]
     words += [f"--property {','.join(p.name for p in config.properties)}"]
     for _, name, value, usual in settings:
