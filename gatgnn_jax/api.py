@@ -211,7 +211,8 @@ def fit(
 
     base = PRESETS[preset]
     model = base.sizes_for(settings.get("model", base.model.model))
-    parts: dict[str, Any] = {"graph": base.graph, "model": model, "train": base.train}
+    training = base.training(settings.get("init_from") is not None)
+    parts: dict[str, Any] = {"graph": base.graph, "model": model, "train": training}
     owner = {f.name: part for part, own in parts.items() for f in dataclasses.fields(own)}
     if unknown := sorted(settings.keys() - owner.keys()):
         close = difflib.get_close_matches(unknown[0], owner, n=1)

@@ -135,6 +135,9 @@ class TrainConfig:
         seed: of the initial weights, the batches, and random clusters.
         init_from: a trained run whose weights to start from; the last layer starts anew if it
             predicts something else.
+        taken_rate: the share of the learning rate that parts taken from that run have; new parts
+            have all of it.
+        warm_up: the share of the epochs in which new parts learn alone, before those taken over.
         freeze: parts that keep their weights, comma-separated: embed, agat, or any part by name.
     """
 
@@ -153,6 +156,8 @@ class TrainConfig:
     patience: int = 150
     seed: int = 0
     init_from: str | None = None
+    taken_rate: float = field(default=1.0, metadata=ADDED_LATER)
+    warm_up: float = field(default=0.0, metadata=ADDED_LATER)
     freeze: str = ""
 
     def __post_init__(self) -> None:
@@ -164,6 +169,10 @@ class TrainConfig:
         for name in ("learning_rate", "decay", "huber_delta"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be above 0")
+        if not 0 < self.taken_rate <= 1:
+            raise ValueError(f"taken_rate is {self.taken_rate}: it must be above 0, and 1 at most")
+        if not 0 <= self.warm_up < 1:
+            raise ValueError(f"warm_up is {self.warm_up}: it must be 0 or more, and below 1")
         if self.weight_decay < 0:
             raise ValueError(f"weight_decay is {self.weight_decay}: it must be 0 or more")
         if not 0 <= self.averaging < 1:
@@ -201,6 +210,13 @@ class Preset:
     graph: GraphConfig = field(default_factory=GraphConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+
+    def training(self, from_a_run: bool) -> TrainConfig:
+        """How to train: from initial weights, or from those of a trained run.
+
+        What differs was chosen by validation: docs/experiments.md.
+        """
+        return replace(self.train, taken_rate=0.1, warm_up=0.2) if from_a_run else self.train
 
     def sizes_for(self, name: str) -> ModelConfig:
         """The settings that `--model name` starts from: the preset's, if it is such a network.

@@ -176,5 +176,6 @@ def _train(
     summary = write_results(run, trainer, prepared.dataset, len(prepared.skipped))
     if is_first():
         write_pages(run, prepared.dataset, console)
-    console.print(closing_lines(summary, config.properties, run.path))
+    start = config.train.init_from
+    console.print(closing_lines(summary, config.properties, run.path, start))
     return 0

@@ -83,7 +83,8 @@ def parse(arguments: list[str]) -> TrainOptions:
     name = _last_value(arguments, "--preset")
     preset = next((p for known, p in PRESETS.items() if known == name), PRESETS["default"])
     model = preset.sizes_for(_last_value(arguments, "--model") or preset.model.model)
-    default = TrainOptions(graph=preset.graph, model=model, train=preset.train)
+    training = preset.training(_last_value(arguments, "--init-from") is not None)
+    default = TrainOptions(graph=preset.graph, model=model, train=training)
     try:
         return tyro.cli(
             TrainOptions,

@@ -84,7 +84,7 @@ class StreamPredictor:
         `batch_size` is in crystals, at most; `reliability` what its predictions are judged by.
         """
         self.graph: GraphConfig = config.graph
-        self.element_counts = config.data.element_counts
+        self.element_counts = config.data.known_elements
         self.reliability = reliability
         self.properties = config.properties
         self.graphdef = graphdef

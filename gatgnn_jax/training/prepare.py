@@ -212,16 +212,21 @@ def _started_from(config: RunConfig) -> RunConfig:
     name = start.name if start.parent == PRETRAINED else str(start)
     config = replace(config, train=replace(config.train, init_from=name))
     trained = trained_run(start, config).config()
+    elements = trained.data.known_elements
+    config = replace(config, data=replace(config.data, parent_elements=elements))
     if not same_properties(config.properties, trained.properties):
         return config
-    if config.train.ensemble > 1:
+    if config.train.ensemble > trained.train.ensemble:
         names = ",".join(p.name for p in config.properties)
         raise UserError(
-            f"--init-from {name} predicts {names} already, so that all members of an ensemble "
-            "would be the same: leave it out"
+            f"--init-from {name} predicts {names} already, so that members of an ensemble "
+            f"would be the same: leave it out, or give --ensemble {trained.train.ensemble}"
         )
-    # Its last layer speaks in its units.
-    return replace(config, properties=_in_units_of(config.properties, trained.properties))
+    # Its last layer speaks in its units, and nothing is new.
+    properties = _in_units_of(config.properties, trained.properties)
+    rate = config.train.learning_rate * config.train.taken_rate
+    train = replace(config.train, learning_rate=rate, taken_rate=1.0, warm_up=0.0)
+    return replace(config, properties=properties, train=train)
 
 
 def _in_units_of(own: Sequence[Property], others: Sequence[Property]) -> tuple[Property, ...]:
