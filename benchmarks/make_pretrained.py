@@ -177,7 +177,7 @@ def export(path: Path, name: str) -> Path:
     shutil.rmtree(target, ignore_errors=True)
     own, own_model = of_property(config, model, p)
     # Where the data lay is nobody's business, nor where the run that it started from.
-    info = DataInfo(element_counts=config.data.element_counts)
+    info = DataInfo(element_counts=config.data.known_elements)
     start = own.train.init_from
     settings = dataclasses.replace(own.train, init_from=start and Path(start).name)
     ready = RunDirectory.create(target, dataclasses.replace(own, train=settings, data=info))

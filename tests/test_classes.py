@@ -173,7 +173,14 @@ def test_words_are_learned_and_told(phases: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(
         result.probabilities["phase"].iloc[0], own[shares.columns].astype(float), atol=1e-5
     )
-    look = script("report", "result.confusion = rows('confusion'); return result;")
+    look = script(
+        "report",
+        """
+        result.confusion = [...document.querySelectorAll("table.confusion tbody tr")].map(
+            row => [...row.cells].map(cell => cell.textContent));
+        return result;
+    """,
+    )
     opened = open_page(phases / "report.html", tmp_path, look)
     assert opened.console == []
     told = [[row[0], *map(int, row[1:])] for row in opened.result["confusion"]]
