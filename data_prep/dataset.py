@@ -18,8 +18,8 @@ FORMAT_VERSION = 4
 another version are built again."""
 
 WITH_GAUSSIANS = 3
-"""The format before, whose graph settings had the Gaussians, and which had no words; nothing else is
-different."""
+"""The format before, whose graph settings had the Gaussians, and which had no columns of words;
+nothing else is different."""
 
 
 @dataclass(frozen=True)
