@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from data_prep.classes import class_numbers, is_number
+from data_prep.classes import MAX_CLASSES, class_numbers, is_number
 from data_prep.errors import UserError
 from data_prep.settings import ADDED_LATER, check_types
 from data_prep.transforms import TRANSFORMS, Transform
@@ -221,7 +221,10 @@ def resolve_property(
         return replace(known, column=UNNAMED_COLUMN)
     for column, own in (faults or {}).items():
         if canonical_name(column) == wanted:
-            raise UserError(f"{name!r} is no column of numbers: {next(iter(own.values()))}")
+            raise UserError(
+                f"{name!r} is no column of numbers: {next(iter(own.values()))}\n"
+                f"words are classes if some come twice and {MAX_CLASSES} at most are different"
+            )
     close = difflib.get_close_matches(wanted, columns, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else "."
     raise UserError(f"the data has no property {name!r}{hint} It has: {_listed(columns)}.")
