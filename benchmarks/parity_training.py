@@ -32,7 +32,8 @@ from benchmarks.sides import FIRST_STEPS, Crystals, Framework, Run, train
 from data_prep.cache import open_dataset
 from data_prep.errors import UserError
 from data_prep.files import write_text
-from data_prep.properties import resolve_property, select_targets
+from data_prep.properties import resolve_property
+from data_prep.targets import select_targets
 from gatgnn_jax.batches.splits import make_split
 from gatgnn_jax.cli import run_command, use_device
 from gatgnn_jax.config import PRESETS

@@ -19,10 +19,11 @@ from data_prep.errors import BadCrystal, Skipped, UserError, exit_status
 from data_prep.featurize import featurize
 from data_prep.packing import GrowingDataset
 from data_prep.progress import plain_console, track
-from data_prep.properties import resolve_property, select_targets
+from data_prep.properties import resolve_property
 from data_prep.reading.formats import Record
 from data_prep.reading.sources import open_source
 from data_prep.storage import check_free, save_dataset
+from data_prep.targets import select_targets
 
 
 def build_dataset(
@@ -108,6 +109,7 @@ def _assemble(
             name: {new: own[old] for new, old in enumerate(rows) if old in own}
             for name, own in targets.faults.items()
         },
+        targets.classes,
     )
     return dataset, skipped
 
@@ -234,7 +236,7 @@ def summary(dataset: GraphDataset, skipped: Sequence[Skipped], path: Path) -> st
 def _with_values(dataset: GraphDataset, names: Sequence[str]) -> tuple[GraphDataset, list[Skipped]]:
     faults = dataset.faults
     properties = [resolve_property(name.strip(), dataset.columns, faults) for name in names]
-    _, reasons = select_targets(dataset.columns, properties, faults)
+    _, reasons = select_targets(dataset.columns, properties, faults, dataset.classes)
     if len(reasons) == len(dataset):
         raise UserError(f"no crystal has a usable value of {' or '.join(names)}")
     kept = np.setdiff1d(np.arange(len(dataset)), list(reasons))

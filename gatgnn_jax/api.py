@@ -7,18 +7,20 @@ import dataclasses
 import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from flax import nnx
 from pymatgen.core import IStructure
 
 from data_prep.errors import BadCrystal, Skipped, UserError
+from data_prep.properties import Task
 from data_prep.reading.sources import StructureLike, open_structures, read_item
 from data_prep.reading.structures import Atoms
 from gatgnn_jax.cli import Device, use_device
 from gatgnn_jax.config import PRESETS, PresetName
 from gatgnn_jax.models.base import ModelState
+from gatgnn_jax.objective import value_slices
 from gatgnn_jax.prediction.engines import StreamPredictor
 from gatgnn_jax.prediction.explanation import Explanation, explain
 from gatgnn_jax.prediction.reliability import UNKNOWN, Reliability, read_reliability
@@ -102,7 +104,8 @@ class Predictor:
             UserError: a path that does not exist, or a folder without structure files.
         """
         source = open_structures(as_list(structures))
-        transformed = np.full((source.count, len(self.config.properties)), np.nan)
+        width = value_slices(self.config.properties)[-1].stop
+        transformed = np.full((source.count, width), np.nan)
         uncertainty = np.full_like(transformed, np.nan)
         half_width = np.full_like(transformed, np.nan)
         ids, warnings, reasons = ([""] * source.count for _ in range(3))
@@ -161,8 +164,13 @@ def fit(
     *,
     run_dir: str | Path | None = None,
     split: str | None = None,
-    preset: PresetName = "paper-cgcnn",
+    preset: PresetName = "default",
     limit: int | None = None,
+    task: Task | None = None,
+    unit: str | None = None,
+    transform: str | None = None,
+    weight: str | None = None,
+    class_weight: Literal["balanced", "none"] = "balanced",
     device: Device = "auto",
     workers: int | None = None,
     quiet: bool = False,
@@ -180,6 +188,11 @@ def fit(
         split: ratios as `60:20:20`, or a JSON file with the ids of train, val and test.
         preset: settings to start from.
         limit: use the first crystals of the data only.
+        task: whether values or classes are predicted; by default classes of words and of is_metal.
+        unit: of the property's values, as GPa.
+        transform: what is learned instead of the values: log10.
+        weight: a column with weights of the crystals, by which their losses count in training.
+        class_weight: let all classes count alike however many crystals they have, or each crystal.
         device: what to run on.
         workers: processes that prepare the data; all cores by default.
         quiet: show errors only.
@@ -198,7 +211,8 @@ def fit(
 
     base = PRESETS[preset]
     model = base.sizes_for(settings.get("model", base.model.model))
-    parts: dict[str, Any] = {"graph": base.graph, "model": model, "train": base.train}
+    training = base.training(settings.get("init_from") is not None)
+    parts: dict[str, Any] = {"graph": base.graph, "model": model, "train": training}
     owner = {f.name: part for part, own in parts.items() for f in dataclasses.fields(own)}
     if unknown := sorted(settings.keys() - owner.keys()):
         close = difflib.get_close_matches(unknown[0], owner, n=1)
@@ -216,6 +230,11 @@ def fit(
         model=parts["model"],
         train=parts["train"],
         property=property,
+        task=task,
+        unit=unit,
+        transform=transform,
+        weight=weight,
+        class_weight=class_weight,
     )
     place = None if run_dir is None else Path(run_dir)
     run, status = start(request, place, Execution(device=device, workers=workers, quiet=quiet))

@@ -20,6 +20,7 @@ from data_prep.errors import Skipped, UserError
 from data_prep.progress import plain_console
 from data_prep.reading.sources import open_structures
 from gatgnn_jax.cli import Device, output_folder, run_command, use_device
+from gatgnn_jax.objective import class_of, value_slices
 from gatgnn_jax.pages import plots
 from gatgnn_jax.prediction.columns import column_names, digits_of, prediction_columns, to_csv
 from gatgnn_jax.prediction.engines import StreamPredictor
@@ -118,9 +119,9 @@ def embed_files(options: EmbedOptions, run: RunDirectory, files: Sequence[Path])
         console.print(f"{len(skipped):,} left out: see {report}")
     if options.map != "none" and len(ids) >= FEWEST:
         picture = options.out.with_suffix(".png")
-        plots.crystal_map(
-            *points(vectors, options.map), values[:, 0], config.properties[0], picture
-        )
+        p, own = config.properties[0], value_slices(config.properties)[0]
+        shown = values[:, 0] if p.num_values == 1 else class_of(values[:, own])
+        plots.crystal_map(*points(vectors, options.map), shown, p, picture)
         console.print(f"map: {picture}")
     return 0
 
@@ -157,7 +158,7 @@ def write_vectors(table: pd.DataFrame, vectors: np.ndarray, out: Path, digits: i
                 ("lower", "lower"),
                 ("upper", "upper"),
             ):
-                columns = table.filter(regex=f"^({start})")
+                columns = table.filter(regex=f"^({start})").select_dtypes("number")
                 if columns.shape[1]:
                     arrays[name] = columns.to_numpy(np.float64)
             np.savez_compressed(unfinished, **arrays)

@@ -2,9 +2,9 @@
 
 The crystals are those the run was trained, validated or tested with, or those of other data with
 the same property. `predictions.csv`, `metrics.json`, `coverage.csv` (what the intervals hold, by
-groups of crystals) and `skipped.csv` go to `--out`, by default a folder of the run:
-`RUN/evaluation-SUBSET`, or `RUN/evaluation-NAME-SUBSET` for other data called NAME. Evaluating
-again writes over them.
+groups of crystals), `confusion.csv` (which classes are taken for which) and `skipped.csv` go to
+`--out`, by default a folder of the run: `RUN/evaluation-SUBSET`, or `RUN/evaluation-NAME-SUBSET`
+for other data called NAME. Evaluating again writes over them.
 """
 
 import sys
@@ -25,13 +25,14 @@ from data_prep.dataset import GraphDataset, has_changed
 from data_prep.errors import Skipped, UserError
 from data_prep.files import write_text
 from data_prep.progress import plain_console
-from data_prep.properties import Property, resolve_property, select_targets
+from data_prep.properties import Property, resolve_property
+from data_prep.targets import select_targets
 from gatgnn_jax.batches.devices import data_mesh, replicate
 from gatgnn_jax.batches.feeds import make_feed
 from gatgnn_jax.batches.splits import SUBSETS
 from gatgnn_jax.cli import Device, output_folder, run_command, use_device
 from gatgnn_jax.models.base import ModelState
-from gatgnn_jax.objective import METRICS, metrics, network_targets
+from gatgnn_jax.objective import METRICS, metrics, network_targets, value_slices
 from gatgnn_jax.prediction.columns import digits_of, to_csv, unit_of
 from gatgnn_jax.prediction.coverage import coverage_groups
 from gatgnn_jax.prediction.engines import DatasetPredictor
@@ -117,6 +118,9 @@ def main(arguments: list[str]) -> int:
     (folder / "coverage.csv").unlink(missing_ok=True)  # of an earlier evaluation
     if intervals is not None and intervals.properties:
         write_text(folder / "coverage.csv", to_csv(coverage_table(predictions, crystals)))
+    (folder / "confusion.csv").unlink(missing_ok=True)
+    if any(p.task == "classification" for p in config.properties):
+        write_text(folder / "confusion.csv", to_csv(confusion_table(predictions)))
 
     console = plain_console(quiet=options.quiet)
     console.print(metrics_table(predictions))
@@ -157,7 +161,9 @@ def own_crystals(run: RunDirectory, config: RunConfig, options: EvaluateOptions)
         raise UserError(
             f"{source or 'the bundled data'} has changed since {run.path} was trained: {advice}"
         )
-    target, reasons = select_targets(dataset.columns, config.properties, dataset.faults)
+    target, reasons = select_targets(
+        dataset.columns, config.properties, dataset.faults, dataset.classes
+    )
     split = run.split()
     every = {part: np.flatnonzero(np.isin(dataset.ids, split[part])) for part in SUBSETS}
     subsets = {part: rows for part, rows in every.items() if len(rows)}
@@ -182,7 +188,7 @@ def other_crystals(
         data, config.graph, workers=options.workers, quiet=options.quiet
     )
     properties = [property_in(dataset, p) for p in config.properties]
-    target, reasons = select_targets(dataset.columns, properties, dataset.faults)
+    target, reasons = select_targets(dataset.columns, properties, dataset.faults, dataset.classes)
     seen: list[int] = []
     if subset == "all" and not options.seen:
         seen = np.flatnonzero(np.isin(dataset.ids, run.seen_ids())).tolist()
@@ -208,7 +214,8 @@ def property_in(dataset: GraphDataset, p: Property) -> Property:
     """
     found = resolve_property(p.name, dataset.columns, dataset.faults)
     # A class may stand there in another way: a metal by its gap. Numbers stay what they were.
-    return found if found.task == p.task == "classification" else replace(p, column=found.column)
+    is_class = found.task == p.task == "classification"
+    return replace(p, column=found.column, transform=(found if is_class else p).transform)
 
 
 def skipped_rows(dataset: GraphDataset, reasons: Mapping[int, str]) -> list[Skipped]:
@@ -224,16 +231,28 @@ def coverage_table(predictions: SubsetPredictions, crystals: Evaluated) -> pd.Da
             continue
         cells = compositions(crystals.dataset, crystals.subsets[name])
         predicted, target = predictions.predicted[name], predictions.target[name]
-        for t, p in enumerate(predictions.properties):
-            own = coverage_groups(p, predicted[:, t], target[:, t], half_width[:, t], cells)
-            own.insert(0, "subset", name)
-            tables.append(own)
+        for t, (p, own) in enumerate(
+            zip(predictions.properties, value_slices(predictions.properties), strict=True)
+        ):
+            if p.task == "regression":
+                values = (predicted[:, own.start], target[:, t], half_width[:, own.start])
+                groups = coverage_groups(p, *values, cells)
+                groups.insert(0, "subset", name)
+                tables.append(groups)
+    return pd.concat(tables)
+
+
+def confusion_table(predictions: SubsetPredictions) -> pd.DataFrame:
+    """How often each true class is taken for which, by subset and property."""
+    tables = [predictions.confusion(name) for name in predictions.predicted]
+    for name, own in zip(predictions.predicted, tables, strict=True):
+        own.insert(0, "subset", name)
     return pd.concat(tables)
 
 
 def metrics_table(predictions: SubsetPredictions) -> Table:
     """A row of metrics for each subset and property."""
-    properties = predictions.properties
+    properties, slices = predictions.properties, value_slices(predictions.properties)
     tasks = {p.task for p in properties}
     names = {
         key: metric.label
@@ -251,7 +270,7 @@ def metrics_table(predictions: SubsetPredictions) -> Table:
     for subset, predicted in predictions.predicted.items():
         target = predictions.target[subset]
         for t, p in enumerate(properties):
-            own = metrics(predicted[:, [t]], target[:, [t]], [p])
+            own = metrics(predicted[:, slices[t]], target[:, [t]], [p])
             values = [f"{own[key]:.4f}" if key in own else "" for key in names]
             known = int((~np.isnan(target[:, t])).sum())
             table.add_row(subset, p.name, unit_of(p), f"{known:,}", *values)

@@ -132,7 +132,12 @@ def check_network(model: ModelConfig, graph: GraphConfig) -> None:
 
 def _trainer(prepared: Prepared, streaming: Streaming) -> Trainer:
     return Trainer(
-        prepared.config, prepared.dataset, prepared.target, prepared.subsets, streaming=streaming
+        prepared.config,
+        prepared.dataset,
+        prepared.target,
+        prepared.subsets,
+        streaming=streaming,
+        weight=prepared.weight,
     )
 
 
@@ -171,5 +176,6 @@ def _train(
     summary = write_results(run, trainer, prepared.dataset, len(prepared.skipped))
     if is_first():
         write_pages(run, prepared.dataset, console)
-    console.print(closing_lines(summary, config.properties, run.path))
+    start = config.train.init_from
+    console.print(closing_lines(summary, config.properties, run.path, start))
     return 0

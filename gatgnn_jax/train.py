@@ -5,17 +5,19 @@ import sys
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
 from data_prep.config import GraphConfig
 from data_prep.errors import UserError
+from data_prep.properties import Task
 from gatgnn_jax.batches.feeds import Streaming
 from gatgnn_jax.batches.processes import joined
 from gatgnn_jax.cli import Device, run_command
 from gatgnn_jax.config import PRESETS, ModelConfig, PresetName, TrainConfig
 from gatgnn_jax.pipeline import Execution, go_on, start
+from gatgnn_jax.training.data import ClassWeight
 from gatgnn_jax.training.loggers import LoggerName
 from gatgnn_jax.training.prepare import NewRun
 
@@ -30,10 +32,22 @@ class TrainOptions:
     property: str | None = None
     """What to predict: one or several (comma-separated) columns of the data. Default: its bulk
     modulus, or else its only column."""
+    task: Task | None = None
+    """Whether values or classes are predicted. Default: classes of a column of words and of
+    is_metal, else values. Classes are words or whole numbers, two or more."""
+    unit: str | None = None
+    """The unit of the property's values, as GPa."""
+    transform: Literal["none", "log10"] | None = None
+    """What is learned instead of the values: their logarithm (log10). Default: that of moduli."""
+    weight: str | None = None
+    """A column with weights of the crystals, by which their losses count in training."""
+    class_weight: ClassWeight = "balanced"
+    """Let all classes count alike in training however many crystals they have (balanced), or each
+    crystal (none)."""
     split: str | None = None
     """Ratios of train, val and test as 60:20:20 (the default, unless the data brings a split; a
     last ratio of 0 leaves out the test), or a JSON file with the ids of each."""
-    preset: PresetName = "paper-cgcnn"
+    preset: PresetName = "default"
     """Settings to start from; every single one can be changed below."""
     limit: int | None = None
     """Use the first crystals of the data only."""
@@ -58,18 +72,19 @@ class TrainOptions:
     address, how many there are, and which this is (0, 1, …). See docs/scaling.md."""
     quiet: tyro.conf.FlagCreatePairsOff[bool] = False
     """Show errors only."""
-    graph: Annotated[GraphConfig, tyro.conf.arg(name="")] = PRESETS["paper-cgcnn"].graph
-    model: Annotated[ModelConfig, tyro.conf.arg(name="")] = PRESETS["paper-cgcnn"].model
-    train: Annotated[TrainConfig, tyro.conf.arg(name="")] = PRESETS["paper-cgcnn"].train
+    graph: Annotated[GraphConfig, tyro.conf.arg(name="")] = PRESETS["default"].graph
+    model: Annotated[ModelConfig, tyro.conf.arg(name="")] = PRESETS["default"].model
+    train: Annotated[TrainConfig, tyro.conf.arg(name="")] = PRESETS["default"].train
 
 
 def parse(arguments: list[str]) -> TrainOptions:
     """Options from the command line; the preset's settings are the defaults of the others."""
     # A name that does not exist is refused by the parser below.
     name = _last_value(arguments, "--preset")
-    preset = next((p for known, p in PRESETS.items() if known == name), PRESETS["paper-cgcnn"])
+    preset = next((p for known, p in PRESETS.items() if known == name), PRESETS["default"])
     model = preset.sizes_for(_last_value(arguments, "--model") or preset.model.model)
-    default = TrainOptions(graph=preset.graph, model=model, train=preset.train)
+    training = preset.training(_last_value(arguments, "--init-from") is not None)
+    default = TrainOptions(graph=preset.graph, model=model, train=training)
     try:
         return tyro.cli(
             TrainOptions,
@@ -118,6 +133,11 @@ def asked_for(options: TrainOptions) -> NewRun:
         model=options.model,
         train=options.train,
         property=options.property,
+        task=options.task,
+        unit=options.unit,
+        transform=options.transform,
+        weight=options.weight,
+        class_weight=options.class_weight,
     )
 
 
@@ -132,7 +152,7 @@ def _refuse_other_settings(options: TrainOptions) -> None:
         for f in dataclasses.fields(options)
         if f.name not in allowed and getattr(options, f.name) != getattr(default, f.name)
     ]
-    if changed or options.preset != "paper-cgcnn":
+    if changed or options.preset != "default":
         raise UserError(
             f"--resume goes on with the settings in {options.resume}/config.json: drop the other "
             "options, or start a new run"

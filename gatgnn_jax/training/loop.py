@@ -73,8 +73,12 @@ class Trainer:
         subsets: Mapping[str, np.ndarray],
         devices: Sequence[jax.Device] | None = None,
         streaming: Streaming = "auto",
+        weight: np.ndarray | None = None,
     ):
-        """`target` [C, T] is transformed; `subsets` are crystal numbers of train, val, any test."""
+        """`target` [C, T] is transformed; `subsets` are crystal numbers of train, val, any test.
+
+        The losses of crystals count by their `weight` [C]; alike without.
+        """
         self.config = config
         self.subsets = subsets
         self.target = target
@@ -82,9 +86,12 @@ class Trainer:
         self.scale = np.nanmean(np.abs(known - np.nanmean(known, axis=0)), axis=0)
 
         self.mesh = data_mesh(devices)
+        aims = network_targets(target, config.properties)
+        if weight is not None:
+            aims = np.column_stack([aims, weight.astype(np.float32)])
         self.feed = make_feed(
             dataset,
-            network_targets(target, config.properties),
+            aims,
             subsets,
             config.train.batch_size,
             self.mesh,
@@ -240,7 +247,9 @@ def _copy(state: TrainState) -> ModelState:
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:
     text = io.StringIO()
     if rows:
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        # A run that an earlier version has begun may lack some at first.
+        names = dict.fromkeys(name for row in rows for name in row)
+        writer = csv.DictWriter(text, list(names), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
     return text.getvalue()

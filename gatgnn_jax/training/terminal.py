@@ -16,6 +16,7 @@ from rich.progress import (
 )
 
 from data_prep.properties import Property
+from gatgnn_jax.objective import METRICS
 from gatgnn_jax.prediction.columns import unit_of
 
 SECONDS_BETWEEN_LINES = 5.0
@@ -86,21 +87,34 @@ def headline_metric(properties: Sequence[Property]) -> str:
     return "val_mae" if properties[0].task == "regression" else "val_log_loss"
 
 
-def closing_lines(summary: Mapping[str, Any], properties: Sequence[Property], path: Path) -> str:
+def closing_lines(
+    summary: Mapping[str, Any], properties: Sequence[Property], path: Path, start: str | None = None
+) -> str:
     """What a finished training says last: the error of each property.
 
-    That of the test crystals, or if there are none of the validation crystals.
+    That of the test crystals, or if there are none of the validation crystals. Of one that started
+    from the run `start`, whether that was of use.
     """
     lines = []
     subset = "test" if summary["crystals"]["test"] else "val"
     for p in properties:
         ending = f"_{p.name}" if len(properties) > 1 else ""
-        names = ("accuracy", "auc") if p.task == "classification" else ("mae", "r2")
-        first, second = (summary[f"{subset}_{name}{ending}"] for name in names)
+        scores = {name: f"{summary[f'{subset}_{name}{ending}']:.4f}" for name in METRICS[p.task]}
         if p.task == "classification":
-            lines.append(f"{p.name}: {subset} accuracy {first:.4f}, AUC {second:.4f}")
+            text = "accuracy {accuracy}, balanced {balanced_accuracy}, AUC {auc}".format(**scores)
         else:
-            lines.append(f"{p.name}: {subset} MAE {first:.4f} {unit_of(p)}, R² {second:.4f}")
+            text = f"MAE {scores['mae']} {unit_of(p)}, R² {scores['r2']}"
+        lines.append(f"{p.name}: {subset} {text}")
+    if start is not None:
+        if summary["best_epoch"] == 1:
+            lines.append(
+                f"the first epoch was the best: what came from {start} was lost; try a lower "
+                "--taken-rate, or train without --init-from"
+            )
+        else:
+            lines.append(
+                f"started from {start}: the same without --init-from tells what that was worth"
+            )
     lines.append(
         f"best epoch {summary['best_epoch']} of {summary['epochs']}, {summary['seconds']:.0f} s; "
         f"see {path}"
