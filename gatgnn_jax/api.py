@@ -177,6 +177,7 @@ def fit(
     device: Device = "auto",
     workers: int | None = None,
     quiet: bool = False,
+    pages: bool = True,
     **settings: Any,
 ) -> Predictor:
     """Train a model as `python -m gatgnn_jax.train` does, with the same files in a run directory::
@@ -204,6 +205,7 @@ def fit(
         device: what to run on.
         workers: processes that prepare the data; all cores by default.
         quiet: show errors only.
+        pages: draw pictures and write `report.html` at the end.
         settings: any setting of graph, model or training by name, as `epochs` or `neurons`.
 
     Returns:
@@ -218,7 +220,7 @@ def fit(
     from gatgnn_jax.training.prepare import NewRun
 
     chosen = PRESETS[preset].changed(settings)
-    how = Execution(device=device, workers=workers, quiet=quiet)
+    how = Execution(device=device, workers=workers, quiet=quiet, pages=pages)
     request = NewRun(
         graph=chosen.graph,
         source=None,

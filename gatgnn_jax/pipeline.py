@@ -1,6 +1,5 @@
 """A training from what is asked for to the report, as `train` and `fit` run it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -45,6 +44,7 @@ class Execution:
         workers: processes that prepare the data; all cores by default.
         quiet: no progress, errors only.
         trust_code: run the classes that came with a run, wherever it is from.
+        pages: draw pictures and write a report at the end.
     """
 
     device: Device = "auto"
@@ -53,6 +53,7 @@ class Execution:
     workers: int | None = None
     quiet: bool = False
     trust_code: bool = False
+    pages: bool = True
 
     def begin(self) -> Console:
         """Choose the device and say where to print to.
@@ -90,7 +91,7 @@ def start(request: NewRun, run_dir: Path | None, how: Execution) -> tuple[RunDir
     with held_by_first(new_run(run.path, prepared.config)):
         if is_first():
             own_code.keep(run.path, sources)
-        return run, _train(run, prepared, trainer, console, how.log)
+        return run, _train(run, prepared, trainer, console, how)
 
 
 def go_on(path: Path, how: Execution) -> tuple[RunDirectory, int]:
@@ -115,7 +116,7 @@ def go_on(path: Path, how: Execution) -> tuple[RunDirectory, int]:
         trainer = _trainer(prepared, how.stream)
         if not trainer.restore(run) and config.train.init_from is not None:
             trainer.start_from(Path(config.train.init_from))
-        return run, _train(run, prepared, trainer, console, how.log)
+        return run, _train(run, prepared, trainer, console, how)
 
 
 def check_network(model: ModelConfig, graph: GraphConfig) -> None:
@@ -141,7 +142,7 @@ def _train(
     prepared: Prepared,
     trainer: Trainer,
     console: Console,
-    loggers: Sequence[LoggerName],
+    how: Execution,
 ) -> int:
     """Train to the end and write all results; the exit status."""
     config = prepared.config
@@ -160,7 +161,7 @@ def _train(
     headline = headline_metric(config.properties)
     reporter = TrainingReporter(console, config.train.epochs, trainer.progress.epoch, headline)
     try:
-        with reporter, logging_to(loggers if is_first() else (), run, reporter) as all_of_them:
+        with reporter, logging_to(how.log if is_first() else (), run, reporter) as all_of_them:
             trainer.fit(run, all_of_them)
     except Interrupted as stopped:
         console.print(
@@ -169,7 +170,7 @@ def _train(
         )
         return 128 + stopped.number
     summary = write_results(run, trainer, prepared.dataset, len(prepared.skipped))
-    if is_first():
+    if is_first() and how.pages:
         write_pages(run, prepared.dataset, console)
     console.print(closing_lines(summary, config.properties, run.path))
     return 0

@@ -38,6 +38,8 @@ def as_list(structures: Crystals) -> list[StructureLike]:
         return list(structures[structure_column(structures)])
     if isinstance(structures, str | Path | Mapping | IStructure | Atoms):
         return [structures]
+    if isinstance(structures, np.ndarray) and structures.ndim == 2 and structures.shape[1] == 1:
+        return list(structures[:, 0])  # a column, as scikit-learn's transformers give it
     return list(structures)
 
 
@@ -139,7 +141,7 @@ def named_values(y: Values, names: Sequence[str] = ()) -> dict[str, Sequence[Any
         UserError: not as many names as properties, or values of more dimensions.
     """
     if isinstance(y, pd.DataFrame | Mapping):
-        columns = {str(name): list(y[name]) for name in y}
+        columns: dict[str, Sequence[Any]] = {str(name): list(y[name]) for name in y}
     else:
         array = np.asarray(y, dtype=object)
         if array.ndim not in (1, 2):
