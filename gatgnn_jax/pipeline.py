@@ -79,10 +79,7 @@ def start(request: NewRun, run_dir: Path | None, how: Execution) -> tuple[RunDir
         UserError: data, settings or a place that cannot be used.
     """
     console = how.begin()
-    model, sources = own_code.adopt(request.model)
-    request = replace(request, model=model)
-    check_network(model, request.graph)
-    prepared = how.prepare(request)
+    prepared, sources = _prepared(request, how)
     trainer = _trainer(prepared, how.stream)
     if request.train.init_from is not None:
         trainer.start_from(Path(prepared.config.train.init_from or ""))
@@ -92,6 +89,26 @@ def start(request: NewRun, run_dir: Path | None, how: Execution) -> tuple[RunDir
         if is_first():
             own_code.keep(run.path, sources)
         return run, _train(run, prepared, trainer, console, how)
+
+
+def create(request: NewRun, path: Path, how: Execution) -> RunDirectory:
+    """A new run for `go_on` to train: its settings, and nothing else yet.
+
+    Raises:
+        UserError: data, settings or a place that cannot be used.
+    """
+    prepared, sources = _prepared(request, how)
+    run = RunDirectory.create(path, prepared.config)
+    own_code.keep(run.path, sources)
+    return run
+
+
+def _prepared(request: NewRun, how: Execution) -> tuple[Prepared, dict[str, str]]:
+    """Data and settings of a new run, and the source of the user's own classes."""
+    model, sources = own_code.adopt(request.model)
+    request = replace(request, model=model)
+    check_network(model, request.graph)
+    return how.prepare(request), sources
 
 
 def go_on(path: Path, how: Execution) -> tuple[RunDirectory, int]:

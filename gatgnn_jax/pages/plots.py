@@ -157,6 +157,8 @@ def _scatter(
 ) -> None:
     shown = _judged(predicted)
     for name, marker_size in (("train", 8), (shown, 16)):
+        if name not in predicted:  # out of folds there are test crystals only
+            continue
         axes.scatter(
             target[name],
             predicted[name],
