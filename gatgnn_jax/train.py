@@ -109,7 +109,7 @@ def main(arguments: list[str]) -> int:
         options.trust_code,
     )
     with joined(options.distributed):
-        repeats = Repeats(options.folds, options.seeds, options.group_by)
+        repeats = repeats_of(options)
         if options.distributed is not None and not repeats.is_one:
             raise UserError("--distributed trains one network: leave out --folds and --seeds")
         if options.resume is not None and is_several(options.resume):
@@ -121,6 +121,18 @@ def main(arguments: list[str]) -> int:
             return start(asked_for(options), options.run_dir, how)[1]
         _refuse_other_settings(options)
         return go_on(options.resume, how)[1]
+
+
+def repeats_of(options: TrainOptions) -> Repeats:
+    """The folds and seeds that the options ask for.
+
+    Raises:
+        UserError: numbers that cannot be.
+    """
+    try:
+        return Repeats(options.folds, options.seeds, options.group_by)
+    except ValueError as error:
+        raise UserError(f"--{error}") from None
 
 
 def asked_for(options: TrainOptions) -> NewRun:
