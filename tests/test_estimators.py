@@ -1,11 +1,15 @@
 """The estimators of scikit-learn, on crystals: its own checks, and its own tools."""
 
 import numpy as np
+import pytest
+from flax import nnx
 from pymatgen.core import Lattice, Structure
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.validation import validate_data
 
-from gatgnn_jax import GATGNNClassifier, GATGNNRegressor
+from gatgnn_jax import GATGNNClassifier, GATGNNRegressor, api
+from gatgnn_jax.models.base import ModelState
+from gatgnn_jax.pipeline import create
 
 TINY = {
     "num_layers": 1,
@@ -51,6 +55,19 @@ class RowClassifier(_Rows, GATGNNClassifier):
     """Crystals of rows."""
 
 
+@pytest.fixture
+def untrained(monkeypatch):
+    """Fitting ends with the initial weights: the many checks are of the interface."""
+
+    def created(request, place, how):
+        run = create(request, place, how)
+        _, params, stats = nnx.split(run.config().new_model(), nnx.Param, nnx.BatchStat)
+        run.save_best(ModelState(params, stats))
+        return run
+
+    monkeypatch.setattr(api, "_trained", created)
+
+
 @parametrize_with_checks([RowRegressor(**TINY), RowClassifier(**TINY)])
-def test_the_checks_of_scikit_learn(estimator, check):
+def test_the_checks_of_scikit_learn(estimator, check, untrained):
     check(estimator)
