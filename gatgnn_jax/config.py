@@ -1,7 +1,9 @@
 """What a run is made of: frozen, validated dataclasses, saved as JSON with every run."""
 
+import difflib
 import math
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from data_prep.config import GRAPH_PRESETS, GraphConfig
@@ -227,6 +229,28 @@ class Preset:
         if asked == own or asked not in PUBLISHED_SIZES:
             return self.model
         return replace(PUBLISHED_SIZES[asked], gaussian_step=self.model.gaussian_step)
+
+    def changed(self, settings: Mapping[str, Any]) -> "Preset":
+        """With other settings of graph, model or training, by their names.
+
+        Raises:
+            TypeError: there is no setting of that name.
+            ValueError: a setting outside its range.
+        """
+        parts: dict[str, Any] = {
+            "graph": self.graph,
+            "model": self.sizes_for(settings.get("model", self.model.model)),
+            "train": self.training(settings.get("init_from") is not None),
+        }
+        owner = {f.name: name for name, own in parts.items() for f in fields(own)}
+        if unknown := sorted(settings.keys() - owner.keys()):
+            close = difflib.get_close_matches(unknown[0], owner, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise TypeError(f"no setting {unknown[0]!r}{hint}")
+        for name, own in parts.items():
+            chosen = {key: value for key, value in settings.items() if owner[key] == name}
+            parts[name] = replace(own, **chosen)
+        return Preset(**parts)
 
 
 PRESETS: dict[PresetName, Preset] = {

@@ -1,6 +1,5 @@
 """A training from what is asked for to the report, as `train` and `fit` run it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -45,6 +44,7 @@ class Execution:
         workers: processes that prepare the data; all cores by default.
         quiet: no progress, errors only.
         trust_code: run the classes that came with a run, wherever it is from.
+        pages: draw pictures and write a report at the end.
     """
 
     device: Device = "auto"
@@ -53,6 +53,7 @@ class Execution:
     workers: int | None = None
     quiet: bool = False
     trust_code: bool = False
+    pages: bool = True
 
     def begin(self) -> Console:
         """Choose the device and say where to print to.
@@ -78,10 +79,7 @@ def start(request: NewRun, run_dir: Path | None, how: Execution) -> tuple[RunDir
         UserError: data, settings or a place that cannot be used.
     """
     console = how.begin()
-    model, sources = own_code.adopt(request.model)
-    request = replace(request, model=model)
-    check_network(model, request.graph)
-    prepared = how.prepare(request)
+    prepared, sources = _prepared(request, how)
     trainer = _trainer(prepared, how.stream)
     if request.train.init_from is not None:
         trainer.start_from(Path(prepared.config.train.init_from or ""))
@@ -90,7 +88,27 @@ def start(request: NewRun, run_dir: Path | None, how: Execution) -> tuple[RunDir
     with held_by_first(new_run(run.path, prepared.config)):
         if is_first():
             own_code.keep(run.path, sources)
-        return run, _train(run, prepared, trainer, console, how.log)
+        return run, _train(run, prepared, trainer, console, how)
+
+
+def create(request: NewRun, path: Path, how: Execution) -> RunDirectory:
+    """A new run for `go_on` to train: its settings, and nothing else yet.
+
+    Raises:
+        UserError: data, settings or a place that cannot be used.
+    """
+    prepared, sources = _prepared(request, how)
+    run = RunDirectory.create(path, prepared.config)
+    own_code.keep(run.path, sources)
+    return run
+
+
+def _prepared(request: NewRun, how: Execution) -> tuple[Prepared, dict[str, str]]:
+    """Data and settings of a new run, and the source of the user's own classes."""
+    model, sources = own_code.adopt(request.model)
+    request = replace(request, model=model)
+    check_network(model, request.graph)
+    return how.prepare(request), sources
 
 
 def go_on(path: Path, how: Execution) -> tuple[RunDirectory, int]:
@@ -115,7 +133,7 @@ def go_on(path: Path, how: Execution) -> tuple[RunDirectory, int]:
         trainer = _trainer(prepared, how.stream)
         if not trainer.restore(run) and config.train.init_from is not None:
             trainer.start_from(Path(config.train.init_from))
-        return run, _train(run, prepared, trainer, console, how.log)
+        return run, _train(run, prepared, trainer, console, how)
 
 
 def check_network(model: ModelConfig, graph: GraphConfig) -> None:
@@ -146,7 +164,7 @@ def _train(
     prepared: Prepared,
     trainer: Trainer,
     console: Console,
-    loggers: Sequence[LoggerName],
+    how: Execution,
 ) -> int:
     """Train to the end and write all results; the exit status."""
     config = prepared.config
@@ -165,7 +183,7 @@ def _train(
     headline = headline_metric(config.properties)
     reporter = TrainingReporter(console, config.train.epochs, trainer.progress.epoch, headline)
     try:
-        with reporter, logging_to(loggers if is_first() else (), run, reporter) as all_of_them:
+        with reporter, logging_to(how.log if is_first() else (), run, reporter) as all_of_them:
             trainer.fit(run, all_of_them)
     except Interrupted as stopped:
         console.print(
@@ -174,7 +192,7 @@ def _train(
         )
         return 128 + stopped.number
     summary = write_results(run, trainer, prepared.dataset, len(prepared.skipped))
-    if is_first():
+    if is_first() and how.pages:
         write_pages(run, prepared.dataset, console)
     start = config.train.init_from
     console.print(closing_lines(summary, config.properties, run.path, start))

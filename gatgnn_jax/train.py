@@ -16,6 +16,7 @@ from gatgnn_jax.batches.feeds import Streaming
 from gatgnn_jax.batches.processes import joined
 from gatgnn_jax.cli import Device, run_command
 from gatgnn_jax.config import PRESETS, ModelConfig, PresetName, TrainConfig
+from gatgnn_jax.folds import GroupBy, Repeats, go_on_all, is_several, start_all
 from gatgnn_jax.pipeline import Execution, go_on, start
 from gatgnn_jax.training.data import ClassWeight
 from gatgnn_jax.training.loggers import LoggerName
@@ -51,6 +52,13 @@ class TrainOptions:
     """Settings to start from; every single one can be changed below."""
     limit: int | None = None
     """Use the first crystals of the data only."""
+    folds: int = 0
+    """Train so many folds, 3 or more, each of which is the test once: one directory with a run for
+    each, out-of-fold predictions, mean and spread, and a report."""
+    seeds: int = 1
+    """Train so many times, with --seed and the numbers after it; of each fold, if there are any."""
+    group_by: GroupBy = "formula"
+    """Keep crystals of one formula in one fold, or deal each for itself (none)."""
     run_dir: Path | None = None
     """Where to put the results. Default: runs/PROPERTY-001, -002, …"""
     resume: Path | None = None
@@ -116,10 +124,30 @@ def main(arguments: list[str]) -> int:
         options.trust_code,
     )
     with joined(options.distributed):
+        repeats = repeats_of(options)
+        if options.distributed is not None and not repeats.is_one:
+            raise UserError("--distributed trains one network: leave out --folds and --seeds")
+        if options.resume is not None and is_several(options.resume):
+            _refuse_other_settings(options)
+            return go_on_all(options.resume, how)
+        if options.resume is None and not repeats.is_one:
+            return start_all(asked_for(options), repeats, options.run_dir, how)[1]
         if options.resume is None:
             return start(asked_for(options), options.run_dir, how)[1]
         _refuse_other_settings(options)
         return go_on(options.resume, how)[1]
+
+
+def repeats_of(options: TrainOptions) -> Repeats:
+    """The folds and seeds that the options ask for.
+
+    Raises:
+        UserError: numbers that cannot be.
+    """
+    try:
+        return Repeats(options.folds, options.seeds, options.group_by)
+    except ValueError as error:
+        raise UserError(f"--{error}") from None
 
 
 def asked_for(options: TrainOptions) -> NewRun:

@@ -172,6 +172,8 @@ def _scatter(
     shown = _judged(predicted)
     predicted = {name: values[:, 0] for name, values in predicted.items()}
     for name, marker_size in (("train", 8), (shown, 16)):
+        if name not in predicted:  # out of folds there are test crystals only
+            continue
         axes.scatter(
             target[name],
             predicted[name],
