@@ -1,10 +1,11 @@
 """What a run is made of: frozen, validated dataclasses, saved as JSON with every run."""
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from data_prep.config import GRAPH_PRESETS, GraphConfig
 from data_prep.settings import ADDED_LATER, check_types
+from gatgnn_jax.choices import NothingByDefault, TextOrNone
 
 Precision = Literal["float32", "tensorfloat32", "bfloat16"]
 ScheduleName = Literal["piecewise", "one-cycle", "cosine"]
@@ -77,8 +78,12 @@ class ModelConfig:
     hidden_neurons: int = 0
     concat_composition: bool = False
     gaussian_step: float = field(default=0.2, metadata=ADDED_LATER)
-    layer_options: tuple[str, ...] = field(default=(), metadata=ADDED_LATER)
-    attention_options: tuple[str, ...] = field(default=(), metadata=ADDED_LATER)
+    layer_options: Annotated[tuple[str, ...], NothingByDefault] = field(
+        default=(), metadata=ADDED_LATER
+    )
+    attention_options: Annotated[tuple[str, ...], NothingByDefault] = field(
+        default=(), metadata=ADDED_LATER
+    )
     precision: Precision = field(default="float32", metadata=ADDED_LATER)
 
     def __post_init__(self) -> None:
@@ -147,8 +152,8 @@ class TrainConfig:
     ensemble: int = 1
     patience: int = 150
     seed: int = 0
-    init_from: str | None = None
-    freeze: str = ""
+    init_from: TextOrNone = None
+    freeze: Annotated[str, NothingByDefault] = ""
 
     def __post_init__(self) -> None:
         check_types(self)

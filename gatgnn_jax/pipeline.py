@@ -9,7 +9,7 @@ from rich.console import Console
 
 from data_prep.build import skipped_table
 from data_prep.config import GraphConfig
-from data_prep.errors import UserError
+from data_prep.errors import UserError, number_of
 from data_prep.progress import plain_console
 from gatgnn_jax.batches.devices import data_mesh, meet_on_devices
 from gatgnn_jax.batches.feeds import Streaming
@@ -156,7 +156,7 @@ def _train(
         console.print(note)
     if prepared.skipped:
         report = run.path / "skipped.csv"
-        console.print(f"{len(prepared.skipped):,} crystals left out: see {report}")
+        console.print(f"{number_of(len(prepared.skipped), 'crystal')} left out: see {report}")
     headline = headline_metric(config.properties)
     reporter = TrainingReporter(console, config.train.epochs, trainer.progress.epoch, headline)
     try:

@@ -3,13 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
-from typing import Any, Literal
+from typing import Any
 
 from data_prep.errors import UserError
+from gatgnn_jax.choices import LoggerName
 from gatgnn_jax.runs.directory import RunDirectory
 from gatgnn_jax.training.loop import Reporter
-
-LoggerName = Literal["tensorboard", "wandb"]
 
 
 class TensorBoard:
