@@ -15,6 +15,7 @@ import tyro
 from data_prep.columns import number_columns
 from data_prep.config import GRAPH_PRESETS, GraphConfig
 from data_prep.errors import BadCrystal, Skipped, UserError, exit_status, number_of
+from data_prep.options import FloatOrNone, IntOrNone, TextOrNone
 from data_prep.progress import plain_console, track
 from data_prep.properties import resolve_property, select_targets
 
@@ -156,9 +157,9 @@ class BuildOptions:
     """The dataset directory to write."""
     graph: Literal["cgcnn", "megnet"] = "cgcnn"
     """Graph settings to start from: 8 Å, 12 neighbours; or 4 Å, 16."""
-    radius: float | None = None
+    radius: FloatOrNone = None
     """Look for neighbours within this distance (Å)."""
-    max_neighbors: int | None = None
+    max_neighbors: IntOrNone = None
     """Keep this many neighbours of an atom."""
     fake_edges: bool = False
     """Fill up atoms with few neighbours as the published program does."""
@@ -166,13 +167,13 @@ class BuildOptions:
     """Keep one node for each class of atoms the network cannot tell apart."""
     clusters: bool = False
     """Group the atoms by position too, for the global attentions cluster-…"""
-    property: str | None = None
+    property: TextOrNone = None
     """Leave out crystals without a usable value of these properties (names, comma-separated)."""
     strict: bool = False
     """Fail if any crystal has to be left out."""
-    limit: int | None = None
+    limit: IntOrNone = None
     """Use the first crystals only."""
-    workers: int | None = None
+    workers: IntOrNone = None
     """Processes to use; all cores by default."""
     quiet: bool = False
     """Show errors only."""

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
 
@@ -15,6 +15,7 @@ from data_prep.errors import UserError, exit_status
 from data_prep.fetching import jarvis, materials_project
 from data_prep.fetching.download import download
 from data_prep.files import write_text
+from data_prep.options import IntOrNone, NothingByDefault, PathOrNone, TextOrNone
 from data_prep.reading.folders import JSON_LINES_SUFFIXES
 
 MATBENCH_URL = "https://ml.materialsproject.org/projects/{}.json.gz"
@@ -42,15 +43,15 @@ class MaterialsProject:
     poisson_ratio, is_metal: crystals that have any of those named."""
     out: Path
     """The JSON lines to write: crystals.jsonl.gz."""
-    api_key: str | None = None
+    api_key: TextOrNone = None
     """Your key; the environment variable MP_API_KEY by default, which others cannot see."""
-    elements: tuple[str, ...] = ()
+    elements: Annotated[tuple[str, ...], NothingByDefault] = ()
     """Only crystals with all of these elements."""
-    chemsys: tuple[str, ...] = ()
+    chemsys: Annotated[tuple[str, ...], NothingByDefault] = ()
     """Only crystals of these chemical systems, like Li-Fe-O."""
-    ids: Path | None = None
+    ids: PathOrNone = None
     """A file with an id (mp-149) a line: these crystals."""
-    limit: int | None = None
+    limit: IntOrNone = None
     """Fetch so many crystals at most."""
     quiet: bool = False
     """Show errors only."""
@@ -81,7 +82,7 @@ class Jarvis:
     bulk_modulus and shear_modulus (Voigt's averages). Crystals that have any of those named."""
     out: Path
     """The JSON lines to write: crystals.jsonl.gz."""
-    limit: int | None = None
+    limit: IntOrNone = None
     """Take so many crystals at most."""
     quiet: bool = False
     """Show errors only."""

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
 from data_prep.config import GRAPH_PRESETS, GraphConfig
+from data_prep.options import NothingByDefault, TextOrNone
 from data_prep.settings import ADDED_LATER, check_types
-from gatgnn_jax.choices import NothingByDefault, TextOrNone
 
 Precision = Literal["float32", "tensorfloat32", "bfloat16"]
 ScheduleName = Literal["piecewise", "one-cycle", "cosine"]

@@ -16,7 +16,7 @@ from typing import Annotated
 
 import tyro
 
-from gatgnn_jax.choices import TextOrNone
+from data_prep.options import NothingByDefault, TextOrNone
 from gatgnn_jax.cli import read_options, run_command
 
 
@@ -35,6 +35,7 @@ class ConvertOptions:
     global_attention: Annotated[
         str | None,
         tyro.conf.arg(metavar="{composition,cluster-fixed,cluster-random,none}"),
+        NothingByDefault,
     ] = None
     """Which global attention the checkpoint was trained with; its tensors do not show it (CGCNN
     has none)."""

@@ -12,7 +12,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-from gatgnn_jax.choices import Device, IntOrNone, NothingByDefault
+from data_prep.options import IntOrNone, NothingByDefault
+from gatgnn_jax.choices import Device
 from gatgnn_jax.cli import read_options, run_command
 
 Map = Literal["pca", "tsne", "none"]

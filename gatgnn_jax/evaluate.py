@@ -14,7 +14,8 @@ from typing import Literal
 
 import tyro
 
-from gatgnn_jax.choices import Device, IntOrNone, PathOrNone
+from data_prep.options import IntOrNone, PathOrNone
+from gatgnn_jax.choices import Device
 from gatgnn_jax.cli import read_options, run_command
 
 

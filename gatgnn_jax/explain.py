@@ -13,7 +13,8 @@ from typing import Annotated
 
 import tyro
 
-from gatgnn_jax.choices import Device, NothingByDefault
+from data_prep.options import NothingByDefault
+from gatgnn_jax.choices import Device
 from gatgnn_jax.cli import read_options, run_command
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import tyro
 
-from gatgnn_jax.choices import PathOrNone
+from data_prep.options import PathOrNone
 from gatgnn_jax.cli import read_options, run_command
 
 

@@ -11,16 +11,9 @@ import tyro
 
 from data_prep.config import GraphConfig
 from data_prep.errors import UserError
+from data_prep.options import IntOrNone, NothingByDefault, PathOrNone, TextOrNone
 from data_prep.settings import check_types
-from gatgnn_jax.choices import (
-    Device,
-    IntOrNone,
-    LoggerName,
-    NothingByDefault,
-    PathOrNone,
-    Streaming,
-    TextOrNone,
-)
+from gatgnn_jax.choices import Device, LoggerName, Streaming
 from gatgnn_jax.cli import read_options, run_command
 from gatgnn_jax.config import PRESETS, ModelConfig, Preset, PresetName, TrainConfig
 from gatgnn_jax.settings_file import (
