@@ -10,11 +10,11 @@ again writes over them.
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 
-from data_prep.options import IntOrNone, PathOrNone
+from data_prep.options import IntOrNone, NothingByDefault, PathOrNone
 from gatgnn_jax.choices import Device
 from gatgnn_jax.cli import read_options, run_command
 
@@ -28,7 +28,11 @@ class EvaluateOptions:
     data: PathOrNone = None
     """Other crystals with the same property: a dataset directory, or a source as for training.
     Default: those the run was trained with."""
-    subset: Literal["train", "val", "test", "all"] | None = None
+    subset: Annotated[
+        Literal["train", "val", "test", "all"] | None,
+        tyro.conf.arg(metavar="{train,val,test,all}"),
+        NothingByDefault,
+    ] = None
     """Which crystals, by the run's split. Default: test; all for other data."""
     seen: bool = False
     """Of other data, score the crystals too that the model was trained or selected with."""
