@@ -27,8 +27,9 @@ from gatgnn_jax.pages.report import write_missing_pages, write_pages
 from gatgnn_jax.runs import own_code
 from gatgnn_jax.runs.directory import RunDirectory, new_run, next_run_directory
 from gatgnn_jax.runs.one_writer import one_writer
+from gatgnn_jax.training.interruption import Interrupted
 from gatgnn_jax.training.loggers import LoggerName, check_loggers, logging_to
-from gatgnn_jax.training.loop import Interrupted, Trainer
+from gatgnn_jax.training.loop import Trainer
 from gatgnn_jax.training.prepare import NewRun, Prepared, Request, ResumedRun, prepare
 from gatgnn_jax.training.results import write_results
 from gatgnn_jax.training.terminal import TrainingReporter, closing_lines, headline_metric

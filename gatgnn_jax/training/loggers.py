@@ -11,7 +11,7 @@ from gatgnn_jax.runs.directory import RunDirectory
 from gatgnn_jax.training.loop import Reporter
 
 
-class TensorBoard:
+class TensorBoard(Reporter):
     """Writes each epoch's metrics to `RUN/tensorboard`."""
 
     def __init__(self, run: RunDirectory, config: Mapping[str, Any]):
@@ -30,7 +30,7 @@ class TensorBoard:
         self.writer.close()
 
 
-class WeightsAndBiases:
+class WeightsAndBiases(Reporter):
     """Sends each epoch's metrics to Weights & Biases, with the run's settings.
 
     Project and account are those of W&B's environment variables (`WANDB_PROJECT`, …); a run that
@@ -63,11 +63,15 @@ class WeightsAndBiases:
 LOGGERS: dict[LoggerName, Any] = {"tensorboard": TensorBoard, "wandb": WeightsAndBiases}
 
 
-class _All:
+class _All(Reporter):
     """Several reporters as one."""
 
     def __init__(self, reporters: Sequence[Reporter]):
         self.reporters = reporters
+
+    def step(self, done: int, steps: int) -> None:
+        for reporter in self.reporters:
+            reporter.step(done, steps)
 
     def epoch(self, row: Mapping[str, float], seconds: float, crystals_per_second: float) -> None:
         for reporter in self.reporters:
