@@ -4,9 +4,10 @@ import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from data_prep.config import GRAPH_PRESETS, GraphConfig
+from data_prep.options import NothingByDefault, TextOrNone
 from data_prep.settings import ADDED_LATER, check_types
 
 Precision = Literal["float32", "tensorfloat32", "bfloat16"]
@@ -82,8 +83,12 @@ class ModelConfig:
     hidden_neurons: int = 0
     concat_composition: bool = False
     gaussian_step: float = field(default=0.2, metadata=ADDED_LATER)
-    layer_options: tuple[str, ...] = field(default=(), metadata=ADDED_LATER)
-    attention_options: tuple[str, ...] = field(default=(), metadata=ADDED_LATER)
+    layer_options: Annotated[tuple[str, ...], NothingByDefault] = field(
+        default=(), metadata=ADDED_LATER
+    )
+    attention_options: Annotated[tuple[str, ...], NothingByDefault] = field(
+        default=(), metadata=ADDED_LATER
+    )
     precision: Precision = field(default="float32", metadata=ADDED_LATER)
 
     def __post_init__(self) -> None:
@@ -157,10 +162,10 @@ class TrainConfig:
     ensemble: int = 1
     patience: int = 150
     seed: int = 0
-    init_from: str | None = None
+    init_from: TextOrNone = None
     taken_rate: float = field(default=1.0, metadata=ADDED_LATER)
     warm_up: float = field(default=0.0, metadata=ADDED_LATER)
-    freeze: str = ""
+    freeze: Annotated[str, NothingByDefault] = ""
 
     def __post_init__(self) -> None:
         check_types(self)

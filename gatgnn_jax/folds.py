@@ -17,7 +17,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,6 +30,7 @@ from data_prep.labels import formula
 from data_prep.properties import Property
 from data_prep.settings import check_types, from_dict
 from gatgnn_jax.batches.splits import deal_groups
+from gatgnn_jax.choices import GroupBy
 from gatgnn_jax.objective import metrics
 from gatgnn_jax.pages.folds_page import write_folds_page
 from gatgnn_jax.pages.report import read_finished
@@ -39,8 +40,6 @@ from gatgnn_jax.prediction.columns import unit_of
 from gatgnn_jax.runs.directory import RunDirectory, next_run_directory, to_json, visible_files
 from gatgnn_jax.runs.one_writer import one_writer
 from gatgnn_jax.training.prepare import NewRun, Prepared
-
-GroupBy = Literal["formula", "none"]
 
 MEMBERS = "members.json"
 

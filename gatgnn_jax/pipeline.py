@@ -8,7 +8,7 @@ from rich.console import Console
 
 from data_prep.build import skipped_table
 from data_prep.config import GraphConfig
-from data_prep.errors import UserError
+from data_prep.errors import UserError, number_of
 from data_prep.progress import plain_console
 from gatgnn_jax.batches.devices import data_mesh, meet_on_devices
 from gatgnn_jax.batches.feeds import Streaming
@@ -26,8 +26,9 @@ from gatgnn_jax.pages.report import write_missing_pages, write_pages
 from gatgnn_jax.runs import own_code
 from gatgnn_jax.runs.directory import RunDirectory, new_run, next_run_directory
 from gatgnn_jax.runs.one_writer import one_writer
+from gatgnn_jax.training.interruption import Interrupted
 from gatgnn_jax.training.loggers import LoggerName, check_loggers, logging_to
-from gatgnn_jax.training.loop import Interrupted, Trainer
+from gatgnn_jax.training.loop import Trainer
 from gatgnn_jax.training.prepare import NewRun, Prepared, Request, ResumedRun, prepare
 from gatgnn_jax.training.results import write_results
 from gatgnn_jax.training.terminal import TrainingReporter, closing_lines, headline_metric
@@ -179,7 +180,7 @@ def _train(
         console.print(note)
     if prepared.skipped:
         report = run.path / "skipped.csv"
-        console.print(f"{len(prepared.skipped):,} crystals left out: see {report}")
+        console.print(f"{number_of(len(prepared.skipped), 'crystal')} left out: see {report}")
     headline = headline_metric(config.properties)
     reporter = TrainingReporter(console, config.train.epochs, trainer.progress.epoch, headline)
     try:

@@ -12,12 +12,8 @@ from pathlib import Path
 
 import tyro
 
-from data_prep.cache import open_dataset
-from data_prep.errors import UserError
-from data_prep.progress import plain_console
-from gatgnn_jax.cli import run_command
-from gatgnn_jax.pages.report import write_report
-from gatgnn_jax.runs.directory import RunDirectory
+from data_prep.options import PathOrNone
+from gatgnn_jax.cli import read_options, run_command
 
 
 @dataclass(frozen=True)
@@ -26,7 +22,7 @@ class ReportOptions:
 
     run: tyro.conf.Positional[Path]
     """The run directory."""
-    data: Path | None = None
+    data: PathOrNone = None
     """The data it was trained with, if they have moved."""
     quiet: bool = False
     """Show errors only."""
@@ -34,19 +30,10 @@ class ReportOptions:
 
 def main(arguments: list[str]) -> int:
     """The command; returns the exit status."""
-    options = tyro.cli(ReportOptions, prog="python -m gatgnn_jax.report", args=arguments)
-    run = RunDirectory.open(options.run)
-    run.read_json("summary.json")
-    config = run.config()
-    source = None if config.data.source is None else Path(config.data.source)
-    source = options.data or source
-    if source is not None and not source.exists():
-        raise UserError(f"{source}, the data of {run.path}, is gone: if it was moved, name --data")
-    dataset, _ = open_dataset(source, config.graph, quiet=options.quiet, limit=config.data.limit)
-    write_report(run, dataset, source)
-    console = plain_console(quiet=options.quiet)
-    console.print(f"open {run.path / 'report.html'}")
-    return 0
+    options = read_options(ReportOptions, "report", arguments)
+    from gatgnn_jax.jobs.report import report
+
+    return report(options)
 
 
 if __name__ == "__main__":

@@ -2,55 +2,72 @@
 
 import dataclasses
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from data_prep.config import GraphConfig
 from data_prep.errors import UserError
+from data_prep.options import IntOrNone, NothingByDefault, PathOrNone, TextOrNone
 from data_prep.properties import Task
-from gatgnn_jax.batches.feeds import Streaming
-from gatgnn_jax.batches.processes import joined
-from gatgnn_jax.cli import Device, run_command
-from gatgnn_jax.config import PRESETS, ModelConfig, PresetName, TrainConfig
-from gatgnn_jax.folds import GroupBy, Repeats, go_on_all, is_several, start_all
-from gatgnn_jax.pipeline import Execution, go_on, start
-from gatgnn_jax.training.data import ClassWeight
-from gatgnn_jax.training.loggers import LoggerName
-from gatgnn_jax.training.prepare import NewRun
+from data_prep.settings import check_types
+from gatgnn_jax.choices import ClassWeight, Device, GroupBy, LoggerName, Streaming
+from gatgnn_jax.cli import read_options, run_command
+from gatgnn_jax.config import PRESETS, ModelConfig, Preset, PresetName, TrainConfig
+from gatgnn_jax.settings_file import (
+    NOTHING,
+    SECTIONS,
+    FileSettings,
+    read_settings,
+    to_yaml,
+    with_values,
+)
+
+if TYPE_CHECKING:
+    from gatgnn_jax.folds import Repeats
+    from gatgnn_jax.training.prepare import NewRun
 
 
 @dataclass(frozen=True)
 class TrainOptions:
     """Train GATGNN on crystals; without arguments: bulk moduli of the bundled crystals."""
 
-    data: Path | None = None
+    crystals: tyro.conf.Positional[
+        Annotated[Path | None, tyro.conf.arg(metavar="[DATA]", help_behavior_hint="")]
+    ] = None
+    """The same as --data."""
+    data: PathOrNone = None
     """A dataset directory, a folder with id_prop.csv, JSON lines, a pymatgen/monty JSON or a
     Matbench json.gz. Default: the 1,181 bundled elastic crystals."""
-    property: str | None = None
+    property: TextOrNone = None
     """What to predict: one or several (comma-separated) columns of the data. Default: its bulk
     modulus, or else its only column."""
-    task: Task | None = None
+    task: Annotated[Task | None, NothingByDefault] = None
     """Whether values or classes are predicted. Default: classes of a column of words and of
     is_metal, else values. Classes are words or whole numbers, two or more."""
-    unit: str | None = None
+    unit: TextOrNone = None
     """The unit of the property's values, as GPa."""
-    transform: Literal["none", "log10"] | None = None
+    transform: Annotated[Literal["none", "log10"] | None, NothingByDefault] = None
     """What is learned instead of the values: their logarithm (log10). Default: that of moduli."""
-    weight: str | None = None
+    weight: TextOrNone = None
     """A column with weights of the crystals, by which their losses count in training."""
     class_weight: ClassWeight = "balanced"
     """Let all classes count alike in training however many crystals they have (balanced), or each
     crystal (none)."""
-    split: str | None = None
+    split: TextOrNone = None
     """Ratios of train, val and test as 60:20:20 (the default, unless the data brings a split; a
     last ratio of 0 leaves out the test), or a JSON file with the ids of each."""
     preset: PresetName = "default"
     """Settings to start from; every single one can be changed below."""
-    limit: int | None = None
+    config: PathOrNone = None
+    """A file with settings on top of the preset's: YAML, TOML, or a run's config.json. Options
+    given here go before the file's."""
+    print_config: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Show all settings as a file for --config, and do nothing else."""
+    limit: IntOrNone = None
     """Use the first crystals of the data only."""
     folds: int = 0
     """Train so many folds, 3 or more, each of which is the test once: one directory with a run for
@@ -59,51 +76,133 @@ class TrainOptions:
     """Train so many times, with --seed and the numbers after it; of each fold, if there are any."""
     group_by: GroupBy = "formula"
     """Keep crystals of one formula in one fold, or deal each for itself (none)."""
-    run_dir: Path | None = None
+    run_dir: PathOrNone = None
     """Where to put the results. Default: runs/PROPERTY-001, -002, …"""
-    resume: Path | None = None
+    resume: PathOrNone = None
     """Go on with an interrupted run, with the settings it was started with."""
     device: Device = "auto"
     """What to run on."""
     stream: Streaming = "auto"
     """Read crystals from disk as they are needed, instead of keeping all on the device; `auto` does
     so with datasets that would take much of its memory."""
-    log: tuple[LoggerName, ...] = ()
+    log: Annotated[tuple[LoggerName, ...], NothingByDefault] = ()
     """Where else to send each epoch's metrics: tensorboard (to RUN/tensorboard), wandb."""
-    workers: int | None = None
+    workers: IntOrNone = None
     """Processes that prepare the data; all cores by default."""
     trust_code: tyro.conf.FlagCreatePairsOff[bool] = False
     """Run the layers and attentions that came with a run to resume, wherever it is from."""
-    distributed: str | None = None
+    distributed: TextOrNone = None
     """Train with several processes, each of which runs this command: auto where the cluster says
     which one this is (SLURM, Open MPI, Kubernetes), else HOST:PORT/COUNT/NUMBER: the first one's
     address, how many there are, and which this is (0, 1, …). See docs/scaling.md."""
     quiet: tyro.conf.FlagCreatePairsOff[bool] = False
     """Show errors only."""
-    graph: Annotated[GraphConfig, tyro.conf.arg(name="")] = PRESETS["default"].graph
-    model: Annotated[ModelConfig, tyro.conf.arg(name="")] = PRESETS["default"].model
-    train: Annotated[TrainConfig, tyro.conf.arg(name="")] = PRESETS["default"].train
+    graph: GraphConfig = PRESETS["default"].graph
+    model: ModelConfig = PRESETS["default"].model
+    train: TrainConfig = PRESETS["default"].train
+
+
+FROM_THE_COMMAND_LINE_ONLY = {
+    *("crystals", "config", "print_config", "resume", "distributed", "trust_code"),
+    *("graph", "model", "train"),
+}
+"""The other fields of `TrainOptions` may be given in a file too."""
 
 
 def parse(arguments: list[str]) -> TrainOptions:
-    """Options from the command line; the preset's settings are the defaults of the others."""
-    # A name that does not exist is refused by the parser below.
-    name = _last_value(arguments, "--preset")
-    preset = next((p for known, p in PRESETS.items() if known == name), PRESETS["default"])
-    model = preset.sizes_for(_last_value(arguments, "--model") or preset.model.model)
-    training = preset.training(_last_value(arguments, "--init-from") is not None)
-    default = TrainOptions(graph=preset.graph, model=model, train=training)
+    """Options from the command line, on top of a file's, on top of the preset's.
+
+    Raises:
+        UserError: settings that cannot be.
+    """
     try:
-        return tyro.cli(
+        options = read_options(
             TrainOptions,
-            prog="python -m gatgnn_jax.train",
-            args=arguments,
-            default=default,
+            "train",
+            arguments,
+            _unchecked(defaults(arguments)),
             # Settings can be switched either way, whatever the preset says.
             config=(tyro.conf.OmitArgPrefixes,),
         )
+        options = _checked(options)
     except ValueError as error:  # the settings check themselves
         raise UserError(str(error)) from None
+    if options.crystals is None:
+        return options
+    if "--data" in arguments:
+        raise UserError(f"two data, {options.crystals} and --data {options.data}: give one")
+    return replace(options, data=options.crystals, crystals=None)
+
+
+def defaults(arguments: list[str]) -> TrainOptions:
+    """What stands where the arguments say nothing: the preset's settings, and on top the file's.
+
+    Raises:
+        UserError: the file cannot be read, or has settings that cannot be.
+    """
+    path = _last_value(arguments, "--config")
+    given = NOTHING if path is None else read_settings(Path(path), _file_options())
+    named = _last_value(arguments, "--preset")
+    if named is not None and given.is_whole:
+        raise UserError(f"{path} has every setting, which leaves nothing to --preset: drop one")
+    # A name that does not exist is refused by the parser.
+    name = named or given.options.get("preset")
+    preset = next((p for known, p in PRESETS.items() if known == name), PRESETS["default"])
+    try:
+        preset = _with_file(preset, given)
+        network = _last_value(arguments, "--model") or preset.model.model
+        starts = _last_value(arguments, "--init-from") or preset.train.init_from
+        default = TrainOptions(
+            graph=preset.graph,
+            model=preset.sizes_for(network),
+            train=preset.training(starts is not None),
+        )
+        default = with_values(default, given.options)
+        check_types(default)
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from None
+    return default
+
+
+def _unchecked(options: TrainOptions) -> TrainOptions:
+    """Options whose settings check nothing: tyro would say what is wrong in a way of its own."""
+
+    def unchecked(settings: Any) -> Any:
+        kind = type(settings)
+        plain = type(kind.__name__, (kind,), {"__post_init__": _no_check, "__doc__": kind.__doc__})
+        return plain(**vars(settings))
+
+    return replace(options, **{name: unchecked(getattr(options, name)) for name in SECTIONS})
+
+
+def _checked(options: TrainOptions) -> TrainOptions:
+    """Options as they were parsed, with their settings checked.
+
+    Raises:
+        ValueError: a setting that cannot be.
+    """
+    return replace(
+        options, **{name: kind(**vars(getattr(options, name))) for name, kind in SECTIONS.items()}
+    )
+
+
+def _no_check(settings: Any) -> None:
+    pass
+
+
+def _with_file(preset: Preset, given: FileSettings) -> Preset:
+    """A preset with the settings of a file on top."""
+    network = preset.sizes_for(str(given.model.get("model", preset.model.model)))
+    return Preset(
+        with_values(preset.graph, given.graph),
+        with_values(network, given.model),
+        with_values(preset.train, given.train),
+    )
+
+
+def _file_options() -> list[str]:
+    names = [field.name for field in dataclasses.fields(TrainOptions)]
+    return [name for name in names if name not in FROM_THE_COMMAND_LINE_ONLY]
 
 
 def _last_value(arguments: list[str], option: str) -> str | None:
@@ -115,6 +214,13 @@ def _last_value(arguments: list[str], option: str) -> str | None:
 def main(arguments: list[str]) -> int:
     """The command; returns the exit status."""
     options = parse(arguments)
+    if options.print_config:
+        sys.stdout.write(as_file(options))
+        return 0
+    from gatgnn_jax.batches.processes import joined
+    from gatgnn_jax.folds import go_on_all, is_several, start_all
+    from gatgnn_jax.pipeline import Execution, go_on, start
+
     how = Execution(
         options.device,
         options.stream,
@@ -138,20 +244,24 @@ def main(arguments: list[str]) -> int:
         return go_on(options.resume, how)[1]
 
 
-def repeats_of(options: TrainOptions) -> Repeats:
+def repeats_of(options: TrainOptions) -> "Repeats":
     """The folds and seeds that the options ask for.
 
     Raises:
         UserError: numbers that cannot be.
     """
+    from gatgnn_jax.folds import Repeats
+
     try:
         return Repeats(options.folds, options.seeds, options.group_by)
     except ValueError as error:
         raise UserError(f"--{error}") from None
 
 
-def asked_for(options: TrainOptions) -> NewRun:
+def asked_for(options: TrainOptions) -> "NewRun":
     """The training that the options describe."""
+    from gatgnn_jax.training.prepare import NewRun
+
     return NewRun(
         graph=options.graph,
         source=options.data,
@@ -167,6 +277,23 @@ def asked_for(options: TrainOptions) -> NewRun:
         weight=options.weight,
         class_weight=options.class_weight,
     )
+
+
+def as_file(options: TrainOptions) -> str:
+    """All that the results depend on, as YAML for `--config`."""
+    names = (
+        "data",
+        "property",
+        "task",
+        "unit",
+        "transform",
+        "weight",
+        "class_weight",
+        "split",
+        "limit",
+    )
+    own = {name: getattr(options, name) for name in names}
+    return to_yaml(own, {name: getattr(options, name) for name in ("graph", "model", "train")})
 
 
 def _refuse_other_settings(options: TrainOptions) -> None:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal, Protocol
+from typing import Protocol
 
 import jax
 import numpy as np
@@ -22,8 +22,7 @@ from gatgnn_jax.batches.arrays import (
 from gatgnn_jax.batches.devices import AXIS, deal_out, put_shares, replicate
 from gatgnn_jax.batches.gathering import BatchPlan
 from gatgnn_jax.batches.processes import agree
-
-Streaming = Literal["auto", "always", "never"]
+from gatgnn_jax.choices import Streaming
 
 CHUNK = 8192
 """Crystals whose sizes are taken at a time."""

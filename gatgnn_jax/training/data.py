@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -20,8 +19,6 @@ from data_prep.properties import (
 )
 from data_prep.targets import check_spread, select_targets
 from gatgnn_jax.batches.splits import make_split
-
-ClassWeight = Literal["balanced", "none"]
 
 
 @dataclass(frozen=True)

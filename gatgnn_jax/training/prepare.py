@@ -18,6 +18,7 @@ from data_prep.errors import Skipped, UserError
 from data_prep.properties import DEFAULT_PROPERTY, Property, Task
 from data_prep.targets import standardized
 from gatgnn_jax.batches.splits import SUBSETS
+from gatgnn_jax.choices import ClassWeight
 from gatgnn_jax.config import ModelConfig, TrainConfig
 from gatgnn_jax.models.networks import graph_for
 from gatgnn_jax.runs.config import DataInfo, RunConfig
@@ -25,7 +26,6 @@ from gatgnn_jax.runs.directory import RunDirectory
 from gatgnn_jax.runs.ready_made import PRETRAINED
 from gatgnn_jax.training.data import (
     Asked,
-    ClassWeight,
     TrainingData,
     balanced,
     chosen_properties,
