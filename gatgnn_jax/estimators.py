@@ -45,7 +45,7 @@ class _Crystals(BaseEstimator):
         self,
         *,
         property: str | None = None,
-        preset: PresetName = "paper-cgcnn",
+        preset: PresetName = "default",
         epochs: int | None = None,
         batch_size: int | None = None,
         learning_rate: float | None = None,

@@ -43,7 +43,7 @@ img {{ max-width: 100%; }}
 def write_folds_page(path: Path, together: Finished, summary: Mapping[str, Any]) -> None:
     """Draw `parity.png` of all test crystals and write `report.html` around it.
 
-    `together` has each test crystal once, `summary` is `gatgnn_jax.folds`'.
+    `together` has each test crystal once, `summary` is `gatgnn_jax.jobs.folds`'.
     """
     properties = together.config.properties
     predicted, target = (
