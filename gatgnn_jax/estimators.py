@@ -22,6 +22,7 @@ from sklearn.utils.validation import assert_all_finite, check_array, check_is_fi
 
 from data_prep.errors import UserError, some_of
 from data_prep.files import replacing_folder
+from data_prep.properties import Task
 from data_prep.reading.given import Crystals, as_list
 from gatgnn_jax.api import Predictor, fit
 from gatgnn_jax.cli import Device, use_device
@@ -37,9 +38,10 @@ ESTIMATOR = "estimator.json"
 class _Crystals(BaseEstimator):
     """What both share; see `GATGNNRegressor`."""
 
-    _task: ClassVar[str]
+    _task: ClassVar[Task]
     _predictor: Predictor | None
     run_dir_: Path
+    classes_: np.ndarray
 
     def __init__(
         self,
@@ -102,6 +104,7 @@ class _Crystals(BaseEstimator):
             X,
             y,
             property=self.property,
+            task=self._task,
             split=f"{100 - share}:{share}:0",
             groups=groups,
             run_dir=self.run_dir_,
@@ -176,16 +179,16 @@ class _Crystals(BaseEstimator):
         config = run.config()
         if {*(p.task for p in config.properties)} != {cls._task}:
             raise UserError(f"{path} is of another task than {cls._task}")
+        if cls._task == "classification" and len(config.properties) > 1:
+            raise UserError(f"{path} has several properties: a classifier has one")
         saved = run.read_json(ESTIMATOR) if (run.path / ESTIMATOR).exists() else {}
         own = cls(**saved.get("parameters", _parameters_of(config)))
         own.set_params(device=device)
         own._keep_in(tempfile.mkdtemp(prefix="gatgnn-"))
         shutil.copytree(run.path, own.run_dir_)
-        own._take_classes(saved.get("classes"))
+        if cls._task == "classification":
+            own.classes_ = np.array(saved.get("classes") or _classes_of(config))
         return own
-
-    def _take_classes(self, classes: list[Any] | None) -> None:
-        """What a saved classifier calls its classes."""
 
     def __getstate__(self) -> dict[str, Any]:
         # Processes of joblib, and deep copies: the run's files stand for the model.
@@ -219,6 +222,12 @@ class _Crystals(BaseEstimator):
         tags.input_tags.dict = True
         tags.target_tags.required = True
         return tags
+
+
+def _classes_of(config: RunConfig) -> list[Any]:
+    """What a run calls its classes; whole numbers where these are their names."""
+    names = config.properties[0].class_names
+    return [int(name) for name in names] if all(map(str.isdigit, names)) else list(names)
 
 
 def _parameters_of(config: RunConfig) -> dict[str, Any]:
@@ -259,7 +268,7 @@ class GATGNNRegressor(RegressorMixin, _Crystals):
         run_dir_: its run directory; it goes with the estimator, `save` keeps it.
     """
 
-    _task = "regression"
+    _task: ClassVar[Task] = "regression"
 
     def fit(self, X: Crystals, y: Any, groups: Sequence[Any] | None = None) -> Self:
         """Train on crystals X [C] and their values y [C], or [C, T] of several properties.
@@ -303,7 +312,7 @@ class GATGNNClassifier(ClassifierMixin, _Crystals):
         run_dir_: its run directory; it goes with the estimator, `save` keeps it.
     """
 
-    _task = "classification"
+    _task: ClassVar[Task] = "classification"
 
     def fit(self, X: Crystals, y: Any, groups: Sequence[Any] | None = None) -> Self:
         """Train on crystals X [C] and their classes y [C]: numbers, words, or true and false.
@@ -321,10 +330,6 @@ class GATGNNClassifier(ClassifierMixin, _Crystals):
         self._fit(X, numbers, groups)
         self.classes_ = classes
         return self
-
-    def _take_classes(self, classes: list[Any] | None) -> None:
-        known = [0, 1] if classes is None else classes
-        self.classes_ = np.array(known)
 
     def predict_proba(self, X: Crystals) -> np.ndarray:
         """The probability of each of the K classes: float64 [C, K].
