@@ -52,13 +52,10 @@ class GATGNNRegressor(RegressorMixin, CrystalEstimator):
         Raises:
             UserError: crystals and values that do not fit together, or too few of them.
         """
-        y = (
-            y
-            if y is None
-            else check_array(y, dtype=np.float64, ensure_2d=False, ensure_all_finite="allow-nan")
-        )
-        if y is not None and (y.ndim == 1 or y.shape[1] == 1):  # of several some may be missing
-            assert_all_finite(y, input_name="y")
+        if y is not None:
+            y = check_array(y, dtype=np.float64, ensure_2d=False, ensure_all_finite="allow-nan")
+            if y.ndim == 1 or y.shape[1] == 1:  # of several some may be missing
+                assert_all_finite(y, input_name="y")
         return self._fit(X, y, groups)
 
     def predict(self, X: Crystals) -> np.ndarray:
