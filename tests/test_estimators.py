@@ -79,6 +79,7 @@ def untrained(monkeypatch):
     monkeypatch.setattr(api, "_trained", created)
 
 
+@pytest.mark.slow
 @parametrize_with_checks([RowRegressor(**TINY), RowClassifier(**TINY)])
 def test_the_checks_of_scikit_learn(estimator, check, untrained):
     check(estimator)
@@ -104,13 +105,14 @@ def test_they_are_what_they_say():
         GATGNNRegressor(settings={"averagin": 0.9}).fit([rock_salt()] * 4, [1, 2, 3, 4])
 
 
+@pytest.mark.slow
 def test_the_tools_of_scikit_learn(crystals, tmp_path):
     """A grid in a pipeline, and what it found: it learns, is saved, loaded, copied, pickled."""
     structures, sizes = crystals
-    slower = {"learning_rate": [1e-2, 1e-7], "epochs": [30]}
+    grid = {"learning_rate": [1e-2, 1e-7], "epochs": [15]}
     model = GATGNNRegressor(**TINY | {"epochs": 1, "batch_size": 8, "neurons": 16})
     steps = make_pipeline(FunctionTransformer(), model)
-    grid = {f"gatgnnregressor__{name}": values for name, values in slower.items()}
+    grid = {f"gatgnnregressor__{name}": values for name, values in grid.items()}
     search = GridSearchCV(steps, grid, cv=2, scoring="neg_mean_absolute_error")
     order = np.random.default_rng(0).permutation(len(sizes))
     X, y = [structures[k] for k in order], sizes[order]

@@ -102,7 +102,7 @@ class CrystalEstimator(BaseEstimator):
             X,
             y,
             property=self.property,
-            task=self._task,
+            task=None if np.ndim(y) > 1 and np.shape(y)[1] > 1 else self._task,  # of one alone
             split=f"{100 - share}:{share}:0",
             groups=groups,
             run_dir=self.run_dir_,
