@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import pandas as pd
 from flax import nnx
 
 from data_prep.errors import BadCrystal, Skipped, UserError
@@ -180,7 +181,7 @@ def fit(
     task: Task | None = None,
     unit: str | None = None,
     transform: str | None = None,
-    weight: str | None = None,
+    weight: str | Sequence[float] | None = None,
     class_weight: Literal["balanced", "none"] = "balanced",
     device: Device = "auto",
     workers: int | None = None,
@@ -213,7 +214,8 @@ def fit(
         task: whether values or classes are predicted; by default classes of words and of is_metal.
         unit: of the property's values, as GPa.
         transform: what is learned instead of the values: log10.
-        weight: a column with weights of the crystals, by which their losses count in training.
+        weight: weights of the crystals, by which their losses count in training [C], or the name
+            of a column with them.
         class_weight: let all classes count alike however many crystals they have, or each crystal.
         device: what to run on.
         workers: processes that prepare the data; all cores by default.
@@ -246,24 +248,35 @@ def fit(
         task=task,
         unit=unit,
         transform=transform,
-        weight=weight,
+        weight=weight if isinstance(weight, str) else None,
         class_weight=class_weight,
     )
     place = None if run_dir is None else Path(run_dir)
     if (data is None or isinstance(data, str | Path)) and (y is None or isinstance(y, str)):
-        if groups is not None or not (split is None or isinstance(split, str)):
-            raise UserError("groups, and a split by name, need structures in memory: fit(list, y)")
+        if (
+            groups is not None
+            or not isinstance(split, str | None)
+            or not isinstance(weight, str | None)
+        ):
+            raise UserError(
+                "groups, a split by name and weights need structures in memory: fit(structures, y)"
+            )
         source = None if data is None else Path(data)
         request = replace(request, source=source, split=split, property=y or property)
         return Predictor.of(_trained(request, place, how))
     names = () if property is None else names_in(property)
     given = Given.of(() if data is None else data, y, names)
+    columns = ",".join(given.targets)
+    if isinstance(weight, str) and isinstance(data, pd.DataFrame) and weight in data:
+        given = given.beside(weight, data[weight])
+    elif weight is not None and not isinstance(weight, str):
+        given = given.beside("weight", weight)
+        request = replace(request, weight="weight")
     subsets = subset_names(given.ids, split, groups, request.seed)
     place = place or next_run_directory(Path("runs"), next(iter(given.targets)))
     with kept_crystals(place) as file:
         given.write(file, subsets)
         drawn = split if subsets is None and isinstance(split, str) else None
-        columns = ",".join(given.targets)
         request = replace(request, source=file, split=drawn, property=columns)
         return Predictor.of(_trained(request, place, how))
 

@@ -12,7 +12,7 @@ def code_of(notebook: Path) -> list[str]:
     """The cells of code, without IPython's own commands."""
     cells = json.loads(notebook.read_text())["cells"]
     texts = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-    assert "%pip install -q gatgnn_jax" in texts[0], "the first cell installs it, for Colab"
+    assert "%pip install -q gatgnn_jax" in texts[0]  # for Colab
     return [text.replace("%pip", "pass  # %pip") for text in texts]
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -105,6 +105,19 @@ class Given:
                     "one of each"
                 )
         return cls(_ids_of(crystals, len(structures)), tuple(structures), targets)
+
+    def beside(self, name: str, values: Sequence[Any]) -> "Given":
+        """With another column, which is not predicted: weights, say.
+
+        Raises:
+            UserError: not one for each crystal, or a name that is taken.
+        """
+        if len(values) != len(self.ids) or name in self.targets:
+            raise UserError(
+                f"{name}: give {len(self.ids):,} numbers, one for each structure, by a name that "
+                "no property has"
+            )
+        return replace(self, targets={**self.targets, name: list(values)})
 
     def write(self, path: Path, subsets: Sequence[str] | None = None) -> None:
         """Write them as JSON lines; what cannot be read is written as its reason.

@@ -17,7 +17,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -30,16 +30,17 @@ from data_prep.labels import formula
 from data_prep.properties import Property
 from data_prep.settings import check_types, from_dict
 from gatgnn_jax.batches.splits import deal_groups
-from gatgnn_jax.choices import GroupBy
 from gatgnn_jax.objective import metrics
+from gatgnn_jax.pages.finished import Finished
 from gatgnn_jax.pages.folds_page import write_folds_page
 from gatgnn_jax.pages.report import read_finished
-from gatgnn_jax.pages.report_numbers import Finished
 from gatgnn_jax.pipeline import Execution, create, go_on
 from gatgnn_jax.prediction.columns import unit_of
 from gatgnn_jax.runs.directory import RunDirectory, next_run_directory, to_json, visible_files
 from gatgnn_jax.runs.one_writer import one_writer
 from gatgnn_jax.training.prepare import NewRun, Prepared
+
+GroupBy = Literal["formula", "none"]
 
 MEMBERS = "members.json"
 
@@ -270,7 +271,7 @@ def scores_of(together: Finished) -> dict[str, float | None]:
     """Metrics of all test crystals at once; None for what is no number."""
     properties = together.config.properties
     predicted, target = (
-        np.column_stack([of(p) for p in properties]) for of in (together.predicted, together.target)
+        np.column_stack([of(p) for p in properties]) for of in (together.values, together.target)
     )
     scores = metrics(predicted, target, properties)
     return {name: None if np.isnan(value) else value for name, value in scores.items()}

@@ -12,8 +12,8 @@ import numpy as np
 from data_prep.files import write_text
 from data_prep.properties import Property
 from gatgnn_jax.objective import METRICS
+from gatgnn_jax.pages.finished import Finished
 from gatgnn_jax.pages.plots import parity
-from gatgnn_jax.pages.report_numbers import Finished
 from gatgnn_jax.prediction.columns import unit_of
 
 _PAGE = """<!doctype html>
@@ -47,8 +47,8 @@ def write_folds_page(path: Path, together: Finished, summary: Mapping[str, Any])
     """
     properties = together.config.properties
     predicted, target = (
-        {"test": np.stack([of(p) for p in properties], axis=1)}
-        for of in (together.predicted, together.target)
+        {"test": np.column_stack([of(p) for p in properties])}
+        for of in (together.values, together.target)
     )
     parity(predicted, target, properties, path)
     picture = base64.b64encode((path / "parity.png").read_bytes()).decode()

@@ -1,9 +1,4 @@
-"""The models as estimators of scikit-learn: `GATGNNRegressor` and `GATGNNClassifier`.
-
-They train as `fit` does and work where scikit-learn's own do: `cross_val_score`, `GridSearchCV`,
-`Pipeline`, `clone`. X are crystals instead of rows of numbers: a list, an array or a Series of
-structures or paths, or a table with a column of them.
-"""
+"""What the estimators of crystals share: parameters, the run behind them, saving and loading."""
 
 import json
 import shutil
@@ -15,13 +10,13 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils import Tags, check_consistent_length, check_random_state
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import assert_all_finite, check_array, check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_is_fitted
 
 from data_prep.errors import UserError, some_of
 from data_prep.files import replacing_folder
+from data_prep.properties import Task
 from data_prep.reading.given import Crystals, as_list
 from gatgnn_jax.api import Predictor, fit
 from gatgnn_jax.cli import Device, use_device
@@ -34,12 +29,13 @@ ESTIMATOR = "estimator.json"
 """Beside the files of a run that was saved: the parameters, and the classes of a classifier."""
 
 
-class _Crystals(BaseEstimator):
+class CrystalEstimator(BaseEstimator):
     """What both share; see `GATGNNRegressor`."""
 
-    _task: ClassVar[str]
+    _task: ClassVar[Task]
     _predictor: Predictor | None
     run_dir_: Path
+    classes_: np.ndarray
 
     def __init__(
         self,
@@ -94,14 +90,19 @@ class _Crystals(BaseEstimator):
             raise ValueError(
                 f"validation_fraction is {self.validation_fraction}: give a share between 0 and 1"
             )
+        if y is None:
+            raise ValueError("requires y to be passed, but the target y is None")
         X = X if isinstance(X, pd.DataFrame | pd.Series) else as_list(X)
         check_consistent_length(X, y)
+        if len(X) < 2:
+            raise ValueError(f"n_samples={len(X)}: give crystals to train and to validate with")
         share = 100 * self.validation_fraction
         self._keep_in(tempfile.mkdtemp(prefix="gatgnn-"))
         self._predictor = fit(
             X,
             y,
             property=self.property,
+            task=None if np.ndim(y) > 1 and np.shape(y)[1] > 1 else self._task,  # of one alone
             split=f"{100 - share}:{share}:0",
             groups=groups,
             run_dir=self.run_dir_,
@@ -176,16 +177,16 @@ class _Crystals(BaseEstimator):
         config = run.config()
         if {*(p.task for p in config.properties)} != {cls._task}:
             raise UserError(f"{path} is of another task than {cls._task}")
+        if cls._task == "classification" and len(config.properties) > 1:
+            raise UserError(f"{path} has several properties: a classifier has one")
         saved = run.read_json(ESTIMATOR) if (run.path / ESTIMATOR).exists() else {}
         own = cls(**saved.get("parameters", _parameters_of(config)))
         own.set_params(device=device)
         own._keep_in(tempfile.mkdtemp(prefix="gatgnn-"))
         shutil.copytree(run.path, own.run_dir_)
-        own._take_classes(saved.get("classes"))
+        if cls._task == "classification":
+            own.classes_ = np.array(saved.get("classes") or _classes_of(config))
         return own
-
-    def _take_classes(self, classes: list[Any] | None) -> None:
-        """What a saved classifier calls its classes."""
 
     def __getstate__(self) -> dict[str, Any]:
         # Processes of joblib, and deep copies: the run's files stand for the model.
@@ -221,6 +222,12 @@ class _Crystals(BaseEstimator):
         return tags
 
 
+def _classes_of(config: RunConfig) -> list[Any]:
+    """What a run calls its classes; whole numbers where these are their names."""
+    names = config.properties[0].class_names
+    return [int(name) for name in names] if all(map(str.isdigit, names)) else list(names)
+
+
 def _parameters_of(config: RunConfig) -> dict[str, Any]:
     """The parameters that a run's settings are."""
     parts = (config.graph, config.model, config.train)
@@ -228,117 +235,3 @@ def _parameters_of(config: RunConfig) -> dict[str, Any]:
     seed = settings.pop("seed")
     names = ",".join(p.name for p in config.properties)
     return {"property": names, "settings": settings, "random_state": seed}
-
-
-class GATGNNRegressor(RegressorMixin, _Crystals):
-    """A property of crystals, learned from examples; an estimator of scikit-learn::
-
-        model = GATGNNRegressor(property="bulk_modulus", epochs=200)
-        cross_val_score(model, structures, y, scoring="neg_mean_absolute_error")
-
-    Args:
-        property: what the values are, as `bulk_modulus`: known properties have their unit and
-            transform (y and predictions are in GPa, the logarithm is trained on).
-        preset: settings to start from.
-        epochs: passes over the training crystals; None here and below: the preset's.
-        batch_size: crystals a step, at most.
-        learning_rate: the highest rate.
-        num_layers: attention layers.
-        neurons: features of an atom in every layer.
-        heads: attention heads.
-        ensemble: networks trained at once, whose mean is the prediction.
-        settings: any further settings of graph, model or training by name.
-        validation_fraction: the share of the crystals that chooses the best epoch.
-        random_state: seed of the initial weights, the batches, and the validation crystals.
-        device: what to run on.
-        workers: processes that prepare the data; all cores by default.
-        quiet: show errors only.
-
-    Attributes:
-        predictor_: the trained `Predictor`, for intervals, warnings and explanations.
-        run_dir_: its run directory; it goes with the estimator, `save` keeps it.
-    """
-
-    _task = "regression"
-
-    def fit(self, X: Crystals, y: Any, groups: Sequence[Any] | None = None) -> Self:
-        """Train on crystals X [C] and their values y [C], or [C, T] of several properties.
-
-        With `groups` [C] the validation crystals are of other groups than the training crystals.
-
-        Raises:
-            UserError: crystals and values that do not fit together, or too few of them.
-        """
-        y = check_array(y, dtype=np.float64, ensure_2d=False, ensure_all_finite="allow-nan")
-        if y.ndim == 1 or y.shape[1] == 1:  # of several some may be missing
-            assert_all_finite(y, input_name="y")
-        return self._fit(X, y, groups)
-
-    def predict(self, X: Crystals) -> np.ndarray:
-        """Values in the unit of y: float64 [C], or [C, T] of several properties.
-
-        Raises:
-            UserError: a crystal that cannot be predicted.
-        """
-        values = self._predicted(X).values
-        return values[:, 0] if values.shape[1] == 1 else values
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags
-
-
-class GATGNNClassifier(ClassifierMixin, _Crystals):
-    """A class of crystals, learned from examples; an estimator of scikit-learn::
-
-        model = GATGNNClassifier(epochs=200).fit(structures, ["metal", "insulator", ...])
-        model.predict_proba(others)
-
-    Its parameters are those of `GATGNNRegressor`.
-
-    Attributes:
-        classes_: the classes, in the order of `predict_proba`.
-        predictor_: the trained `Predictor`, which speaks of the classes by their numbers.
-        run_dir_: its run directory; it goes with the estimator, `save` keeps it.
-    """
-
-    _task = "classification"
-
-    def fit(self, X: Crystals, y: Any, groups: Sequence[Any] | None = None) -> Self:
-        """Train on crystals X [C] and their classes y [C]: numbers, words, or true and false.
-
-        With `groups` [C] the validation crystals are of other groups than the training crystals.
-
-        Raises:
-            UserError: crystals and classes that do not fit together, or too few of them.
-        """
-        y = column_or_1d(y, warn=True)
-        check_classification_targets(y)
-        classes, numbers = np.unique(y, return_inverse=True)
-        if len(classes) < 2:
-            raise ValueError(f"y has one class only, {classes[0]!r}: give two or more")
-        self._fit(X, numbers, groups)
-        self.classes_ = classes
-        return self
-
-    def _take_classes(self, classes: list[Any] | None) -> None:
-        known = [0, 1] if classes is None else classes
-        self.classes_ = np.array(known)
-
-    def predict_proba(self, X: Crystals) -> np.ndarray:
-        """The probability of each of the K classes: float64 [C, K].
-
-        Raises:
-            UserError: a crystal that cannot be predicted.
-        """
-        values = self._predicted(X).transformed
-        return np.hstack([1 - values, values]) if values.shape[1] == 1 else values
-
-    def predict(self, X: Crystals) -> np.ndarray:
-        """The most probable class of each crystal [C].
-
-        Raises:
-            UserError: a crystal that cannot be predicted.
-        """
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
