@@ -11,7 +11,6 @@ from data_prep.config import GraphConfig
 from data_prep.errors import UserError, number_of
 from data_prep.progress import plain_console
 from gatgnn_jax.batches.devices import data_mesh, meet_on_devices
-from gatgnn_jax.batches.feeds import Streaming
 from gatgnn_jax.batches.processes import (
     advise,
     agree,
@@ -19,6 +18,7 @@ from gatgnn_jax.batches.processes import (
     held_by_first,
     is_first,
 )
+from gatgnn_jax.choices import Streaming
 from gatgnn_jax.cli import Device, use_device
 from gatgnn_jax.config import ModelConfig
 from gatgnn_jax.models.networks import new_network
