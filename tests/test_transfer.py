@@ -1,5 +1,6 @@
 """Starting from a trained run, and freezing parts of it."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -193,3 +194,18 @@ def test_a_start_that_was_of_no_use_is_said() -> None:
     assert "the first epoch was the best: what came from parent was lost" in told[0]
     assert "the same without --init-from tells what that was worth" in told[1]
     assert "parent" not in closing_lines({**summary, "best_epoch": 1}, [p], Path("run"))
+
+
+def test_a_run_that_started_from_another_is_reproduced_by_its_settings(
+    run: Path, tmp_path: Path
+) -> None:
+    """What was chosen for it is not chosen once more; an earlier version chose nothing."""
+    own = prepare(asked_for(parse(["--init-from", str(run), *SHORT]))).config
+    (tmp_path / "config.json").write_text(own.to_json())
+    assert prepare(asked_for(parse(["--config", str(tmp_path)]))).config == own
+    settings = json.loads(own.to_json())
+    for name in ("taken_rate", "warm_up"):
+        del settings["train"][name]
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    again = parse(["--config", str(tmp_path)]).train
+    assert (again.taken_rate, again.warm_up) == (1, 0)

@@ -145,7 +145,7 @@ def own_crystals(run: RunDirectory, config: RunConfig, options: "EvaluateOptions
 
 
 def other_crystals(
-    run: RunDirectory, config: RunConfig, data: Path, subset: str, options: EvaluateOptions
+    run: RunDirectory, config: RunConfig, data: Path, subset: str, options: "EvaluateOptions"
 ) -> Evaluated:
     """Crystals of other data: all with a value, or those that a subset of the run names.
 

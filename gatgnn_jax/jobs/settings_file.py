@@ -148,6 +148,10 @@ def _of_run(values: Mapping[str, Any]) -> FileSettings:
             if name not in HOMES:
                 raise ValueError(f"{section}.{no_setting(name, HOMES)}")
             getattr(found, HOMES[name])[name] = value  # an older run may have it elsewhere
+    for section, kind in SECTIONS.items():
+        for field in dataclasses.fields(kind):
+            if field.metadata.get("added later"):  # what an older run lacks means the default
+                getattr(found, section).setdefault(field.name, field.default)
     return found
 
 

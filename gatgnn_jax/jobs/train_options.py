@@ -150,13 +150,11 @@ def defaults(arguments: list[str]) -> TrainOptions:
     name = named or given.options.get("preset")
     preset = next((p for known, p in PRESETS.items() if known == name), PRESETS["default"])
     try:
-        preset = _with_file(preset, given)
+        starts = _last_value(arguments, "--init-from") or given.train.get("init_from")
+        preset = _with_file(replace(preset, train=preset.training(starts is not None)), given)
         network = _last_value(arguments, "--model") or preset.model.model
-        starts = _last_value(arguments, "--init-from") or preset.train.init_from
         default = TrainOptions(
-            graph=preset.graph,
-            model=preset.sizes_for(network),
-            train=preset.training(starts is not None),
+            graph=preset.graph, model=preset.sizes_for(network), train=preset.train
         )
         default = with_values(default, given.options)
         check_types(default)

@@ -229,6 +229,7 @@ def _refuse_inexpressible(config: RunConfig) -> None:
             model.hidden_neurons not in (0, width)
         ),
         f"{len(config.properties)} properties at once": len(config.properties) > 1,
+        "more than two classes": any(p.num_outputs > 2 for p in config.properties),
         "an ensemble": config.train.ensemble > 1,
         f"graphs with --radius {graph.radius:g} --max-neighbors {graph.max_neighbors} "
         f"--gaussian-step {model.gaussian_step:g}: it has CGCNN's and MEGNet's": (
