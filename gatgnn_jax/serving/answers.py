@@ -19,7 +19,6 @@ from gatgnn_jax.pages.explain_page import (
     View,
     explain_data,
     interval_text,
-    prediction_texts,
 )
 from gatgnn_jax.prediction.columns import digits_of, in_own_unit, to_csv
 from gatgnn_jax.prediction.evidence import Evidence
@@ -135,16 +134,14 @@ class Models:
 
 
 def value_data(prediction: Predictions, evidence: Evidence) -> Iterator[dict[str, Any]]:
-    """Of each property of one crystal: value, unit and note, interval, warning, and evidence."""
-    for t, (p, texts) in enumerate(
-        zip(prediction.properties, prediction_texts(prediction), strict=True)
-    ):
+    """Of each property of one crystal: value, unit, interval, warning and evidence."""
+    for t, p in enumerate(prediction.properties):
         yield {
             "property": p.name.replace("_", " "),
-            **{name: texts[name] for name in ("value", "unit", "note")},
+            "value": f"{prediction.values[0, t]:.4g}",
             "interval": interval_text(prediction, t),
             "warning": prediction.warnings[0],
-            "own_unit": p.unit,
+            "unit": "probability" if p.task == "classification" else p.unit,
             "networks": in_own_unit(p, evidence.members[:, t]).tolist(),
             "elements": list(evidence.element_counts.items()),
             "strangeness": _finite(evidence.strangeness),

@@ -2,7 +2,7 @@
 
 const digits = (number, count = 4) => number === null ? "–" : String(+number.toPrecision(count));
 
-function networkTable({ networks, own_unit: unit }) {
+function networkTable({ networks, unit }) {
   const table = make("table", { class: "networks" });
   const mean = networks.reduce((sum, value) => sum + value, 0) / networks.length;
   const low = Math.min(...networks), high = Math.max(...networks);
@@ -34,15 +34,15 @@ function distanceNote({ strangeness, limit }) {
   if (strangeness === null)
     return make("p", { class: "note" },
       "This run has kept no training crystals: how far they are is not known.");
-  const text = `Unlike the training crystals: ${digits(strangeness, 2)}`;
+  const text = `Strangeness ${digits(strangeness, 2)}: how unlike the training crystals it is.`;
   if (limit === null) return make("p", { class: "note" }, text);
-  return make("div", { class: "note distance" }, `${text}; a tenth of the validation crystals are `
-    + `beyond ${digits(limit, 2)}, where errors grow.`, meter(strangeness / (2 * limit)));
+  return make("div", { class: "note distance" }, `${text} A tenth of the validation crystals are `
+    + `beyond ${digits(limit, 2)}, where errors are larger.`, meter(strangeness / (2 * limit)));
 }
 
-function nearestTable({ nearest, own_unit: unit }) {
+function nearestTable({ nearest, unit }) {
   const table = make("table", { class: "nearest" });
-  fillTable(table, "Nearest training crystals", "1: a usual distance", [
+  fillTable(table, "Nearest training crystals", "a distance of 1 is usual", [
     { name: "Id", text: true, value: row => row.id, cell: row => row.id },
     { name: "Formula", text: true, value: row => row.formula, cell: row => formula(row.formula) },
     { name: unit ? `True, ${unit}` : "True", down: true, value: row => row.value ?? -Infinity,

@@ -53,7 +53,7 @@ function valueCard(value, group, choose) {
     line("name", value.property, ...(value.model.replaceAll("_", " ") === value.property
       ? [] : [make("span", { class: "muted" }, ` · ${value.model}`)])),
     line("value", value.value, make("small", {}, ` ${value.unit}`)),
-    line("note", value.interval ? `90 %: ${value.interval}` : value.note),
+    line("note", value.interval ? `90 %: ${value.interval}` : "no interval known"),
     ...(value.warning ? [line("warning", `⚠ ${value.warning}`)] : [])));
 }
 
