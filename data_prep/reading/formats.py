@@ -21,6 +21,8 @@ from data_prep.reading.structures import MAX_BYTES, Atoms
 from data_prep.reading.texts import parse_json
 
 _ID_KEYS = ("id", "material_id", "task_id", "mp_id", "jid")
+_CONTENT_KEYS = {"lattice", "structure", "cif", "atoms"}
+"""A JSON object with one of these is a structure, or a row with one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,14 +180,14 @@ def read_json(path: Path) -> list[Record]:
 
 
 def json_records(content: Any, name: str) -> list[Record] | None:
-    """The crystals in the content of a JSON text; a single structure gets the name.
+    """The crystals in the content of a JSON text; one without an id of its own gets the name.
 
     None if it is no list of structures, nor of rows with a structure.
     """
     rows: list[Any]
     if isinstance(content, dict) and {"index", "columns", "data"} <= content.keys():
         rows, names = _split_table(content)
-    elif isinstance(content, dict) and "lattice" in content:
+    elif isinstance(content, dict) and not _CONTENT_KEYS.isdisjoint(content):
         rows, names = [content], [name]
     elif isinstance(content, dict):
         rows, names = list(content.values()), list(content)
