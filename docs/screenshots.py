@@ -57,7 +57,7 @@ def photograph_server() -> None:
         browser = driver.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
-        for name, width, height in [("serve.png", 1250, 1640), ("serve_phone.png", 390, 1640)]:
+        for name, width, height in [("serve.png", 1250, 1730), ("serve_phone.png", 390, 1640)]:
             page = browser.new_page(
                 viewport={"width": width, "height": height}, device_scale_factor=0.75
             )
