@@ -1,4 +1,4 @@
-"""The pictures of pages and of a map, made again (needs Chromium, Playwright and the font Inter).
+"""The README's pictures of pages and of a map, made again (needs Chromium and the font Inter).
 
 python -m gatgnn_jax.train
 python docs/screenshots.py runs/bulk_modulus-001
@@ -8,16 +8,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 from pathlib import Path
-
-from playwright.sync_api import sync_playwright
 
 from data_prep.cache import BUNDLED
 from data_prep.lookup import find_structures
-from gatgnn_jax import Predictor, embed, explain, serve
-from gatgnn_jax.runs.ready_made import ready_made_names
-from gatgnn_jax.serving.answers import Models
+from gatgnn_jax import embed, explain
 
 IMAGES = Path(__file__).parent / "images"
 CRYSTAL = "mp-10746"
@@ -36,7 +31,7 @@ setTimeout(() => { point(".learning", 0.62, 0.5); point(".panel.test", 0.66, 0.4
 
 
 def main() -> None:
-    """Write report.png, explain.png, embed.png and the two of `serve`."""
+    """Write report.png, explain.png and embed.png."""
     run = Path(sys.argv[1])
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -46,30 +41,6 @@ def main() -> None:
         shutil.copyfile(folder / "embed.png", IMAGES / "embed.png")
         photograph(run / "report.html", "report.png", (1230, 2280), POINT_AT_TWO_CHARTS)
         photograph(folder / "explain.html", "explain.png", (1250, 1095))
-    photograph_server()
-
-
-def photograph_server() -> None:
-    """The page of `serve` with an example, on a desktop and on a phone."""
-    models = Models({name: Predictor.load(name) for name in ready_made_names()})
-    with serve.open_server(models, "127.0.0.1", 0) as server, sync_playwright() as driver:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        browser = driver.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-        )
-        for name, width, height in [("serve.png", 1250, 1730), ("serve_phone.png", 390, 1640)]:
-            page = browser.new_page(
-                viewport={"width": width, "height": height}, device_scale_factor=0.75
-            )
-            page.goto(f"http://127.0.0.1:{server.server_address[1]}/")
-            page.get_by_role("button", name="Rutile").click()
-            page.get_by_role("radio").nth(1).check()
-            page.get_by_role("status").evaluate("() => scrollTo(0, 0)")
-            page.wait_for_timeout(500)
-            page.screenshot(path=IMAGES / name)
-            page.close()
-        browser.close()
-        server.shutdown()
 
 
 def photograph(page: Path, name: str, size: tuple[int, int], script: str = "") -> None:

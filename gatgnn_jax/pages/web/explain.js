@@ -192,12 +192,12 @@ function show(crystal) {
         make("div", { class: "legend" }, weightScale(crystal), strength)),
       make("div", { class: "side" }, elementTable(crystal),
         ...[atomTable(crystal, state), ...tables].map(scroll))));
+  document.querySelector("main").append(section);
   state.update();
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", state.redraw);
-  return section;
 }
 
-document.querySelector("main").append(...DATA.crystals.map(show));
+DATA.crystals.forEach(show);
 if (DATA.skipped.length) {
   const reasons = DATA.skipped.map(([id, reason]) => `${id} (${reason})`);
   document.querySelector("main").append(make("footer", {}, `Left out: ${reasons.join("; ")}`));

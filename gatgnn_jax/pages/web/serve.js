@@ -29,9 +29,9 @@ async function predict(files) {
     say(files.length > 1 ? `Predicting ${name}, ${done + 1} of ${files.length} …` : "Predicting …");
     const { crystals = [], skipped = [], error } = await askServer(name, content);
     const bad = [...skipped, ...(error ? [[name, error]] : [])];
-    const shown = [...crystals.map(answered), ...bad.map(pair => refusal(...pair))];
-    answers.append(...shown);
-    first ??= shown[0];
+    const results = [...crystals.map(answered), ...bad.map(pair => refusal(...pair))];
+    answers.append(...results);
+    first ??= results[0];
     done += 1;
     refused += bad.length;
   }
@@ -57,15 +57,21 @@ function valueCard(value, group, choose) {
     ...(value.warning ? [line("warning", `⚠ ${value.warning}`)] : [])));
 }
 
-let count = 0;
+function shown(explained) {
+  // The crystal in 3-D: it puts itself at the end of the page, from where it is taken.
+  show(explained);
+  return document.querySelector("main").lastElementChild;
+}
+
+let groups = 0;
 function answered(crystal) {
   // A crystal's values; what the chosen one rests on; its model's attention.
-  const group = `closer-${count += 1}`;
+  const group = `closer-${groups += 1}`;
   const closer = make("div"), attention = make("div");
   const look = value => {
     closer.replaceChildren(evidence(value));
     const explained = crystal.explained[value.model];
-    attention.replaceChildren(explained ? show(explained)
+    attention.replaceChildren(explained ? shown(explained)
       : make("p", {}, `${value.model} has no attention to show.`));
   };
   const cards = crystal.values.map(value => valueCard(value, group, () => look(value)));
