@@ -101,6 +101,18 @@ def test_odd_requests(server):
     assert request(server, body=iter([NACL.encode()]), transfer_encoding="chunked")[0] == 411
 
 
+def test_a_fault_is_told_and_the_server_goes_on(server, monkeypatch):
+    for found, reason in [
+        (lambda *_: 1 / 0, "ZeroDivisionError"),
+        (lambda *_: {"x": 1e999}, "JSON"),
+    ]:
+        monkeypatch.setattr(server, "answer", found)
+        status, said = request(server, body=b"x")
+        assert status == 500
+        assert reason in said["error"]
+    assert request(server, "GET", "/")[0] == 200
+
+
 def test_a_slow_sender_is_not_waited_for(server, monkeypatch):
     monkeypatch.setattr(Handler, "timeout", 0.2)
     with socket.create_connection(server.server_address, timeout=60) as connection:

@@ -99,6 +99,8 @@ class Models:
         for model in chosen:
             predictor = self.predictors[model]
             prediction, evidence, explanation = self._ask(predictor, structure)
+            if not np.isfinite(prediction.values).all():
+                raise BadCrystal(f"what {model} says is no finite number")
             digits = max(digits, digits_of(prediction.properties))
             values += [{"model": model, **own} for own in value_data(prediction, evidence)]
             rows += [{"id": name, "model": model, **own} for own in csv_rows(prediction)]

@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
-from data_prep.errors import UserError
+from data_prep.errors import UserError, one_line
 
 PATIENCE = 10.0
 """Seconds to wait for the next byte from or to a browser."""
@@ -129,12 +129,17 @@ class Handler(BaseHTTPRequestHandler):
             if self.headers.get("Origin") not in (None, f"http://{self.headers['Host']}"):
                 raise Refused(403, "only the page of this server may ask it")
             name, models = self._query()
-            found = self.server.answer(name, self._body(), models)
-            self._reply(200, _json(found))
-        except UserError as error:
-            self._refuse(Refused(422, str(error)))
+            found = _json(self.server.answer(name, self._body(), models))
         except Refused as error:
             self._refuse(error)
+        except UserError as error:
+            self._refuse(Refused(422, str(error)))
+        except ConnectionError:
+            raise
+        except Exception as error:  # whatever it is, the next file is another
+            self._refuse(Refused(500, f"{type(error).__name__}: {one_line(error)}"))
+        else:
+            self._reply(200, found)
 
     def _check_host(self) -> None:
         """A name that its owner points at this machine must not become one of its names."""
