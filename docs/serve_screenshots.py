@@ -7,7 +7,8 @@ import sys
 import threading
 from pathlib import Path
 
-from gatgnn_jax import Predictor, serve
+from gatgnn_jax import Predictor
+from gatgnn_jax.jobs import serve
 from gatgnn_jax.runs.ready_made import ready_made_names
 from gatgnn_jax.serving.answers import Models
 

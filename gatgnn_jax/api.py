@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from flax import nnx
-from pymatgen.core import Structure
 
-from data_prep.errors import BadCrystal, Skipped, UserError
+from data_prep.errors import Skipped, UserError
 from data_prep.graph import build_graph
 from data_prep.properties import Task
 from data_prep.reading.given import Crystals, Given, Values, as_list, names_in
-from data_prep.reading.sources import StructureLike, open_structures, read_item
+from data_prep.reading.sources import StructureLike, open_structures, read_one
 from gatgnn_jax.batches.splits import subset_names
 from gatgnn_jax.cli import Device, use_device
 from gatgnn_jax.config import PRESETS, PresetName
@@ -160,7 +159,7 @@ class Predictor:
             UserError: a model without attention, or a path that is not of one structure.
             BadCrystal: a crystal the model cannot take.
         """
-        name, found = only_structure(structure)
+        name, found = read_one(structure)
         model, known = self._engine.model, self._engine.reliability
         return explain(self.config, self._graphdef, model, found, name, known)
 
@@ -171,25 +170,9 @@ class Predictor:
             UserError: a path that is not of one structure.
             BadCrystal: a crystal the model cannot take.
         """
-        graph = build_graph(only_structure(structure)[1], self.config.graph)
+        graph = build_graph(read_one(structure)[1], self.config.graph)
         counts, known = self.config.data.element_counts, self._engine.reliability
         return evidence_for(self._engine.predict([graph]), graph, counts, known)
-
-
-def only_structure(structure: StructureLike) -> tuple[str, Structure]:
-    """Id and structure of what has to be one crystal.
-
-    Raises:
-        UserError: a path of several.
-        BadCrystal: it cannot be read.
-    """
-    items = list(open_structures([structure]).items())
-    if len(items) != 1:
-        raise UserError(f"{structure} holds {len(items)} structures: explain one at a time")
-    record, found = read_item(items[0])
-    if isinstance(found, BadCrystal):
-        raise found
-    return record.id, found
 
 
 def fit(

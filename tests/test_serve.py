@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from data_prep.errors import UserError
-from gatgnn_jax import serve
+from gatgnn_jax.jobs.serve import check_host, open_server
+from gatgnn_jax.serve import main
 from gatgnn_jax.serving.answers import Models
 from gatgnn_jax.serving.examples import EXAMPLES
 from gatgnn_jax.serving.server import Handler
@@ -29,7 +30,7 @@ def cell_of(atoms: int) -> str:
 @pytest.fixture(scope="module")
 def server():
     """It reads crystals, and has no models to ask."""
-    with serve.open_server(Models({}), "127.0.0.1", 0) as server:
+    with open_server(Models({}), "127.0.0.1", 0) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield server
@@ -165,9 +166,9 @@ def test_others_are_let_in_only_when_asked(server, capsys):
         (["--host", "example.org"], "add --allow-network"),
         (["nowhere"], "is no run"),
     ]:
-        assert words in error_of(serve.main, arguments, capsys)
+        assert words in error_of(main, arguments, capsys)
     with pytest.raises(UserError, match=f"cannot listen on 127.0.0.1, port {taken}"):
-        serve.open_server(Models({}), "127.0.0.1", taken)
+        open_server(Models({}), "127.0.0.1", taken)
     for host in ("127.0.0.1", "::1", "localhost", "127.1.2.3"):
-        serve.check_host(host, allow_network=False)
-    serve.check_host("0.0.0.0", allow_network=True)
+        check_host(host, allow_network=False)
+    check_host("0.0.0.0", allow_network=True)

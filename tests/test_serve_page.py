@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gatgnn_jax import Predictor, serve
+from gatgnn_jax import Predictor
 from gatgnn_jax.config import PRESETS
+from gatgnn_jax.jobs.serve import open_server
 from gatgnn_jax.serving.answers import MAX_BYTES, Models
 from gatgnn_jax.serving.examples import EXAMPLES
 from tests.accessibility import axe_violations, driven_browser
@@ -40,7 +41,7 @@ def models(tmp_path_factory, cache):
 def server(models):
     for text in EXAMPLES.values():  # compiled before the browser waits for it
         models.answer("x", text.encode(), [])
-    with serve.open_server(models, "127.0.0.1", 0) as server:
+    with open_server(models, "127.0.0.1", 0) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield server

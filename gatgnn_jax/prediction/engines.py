@@ -52,7 +52,7 @@ class Predicted(NamedTuple):
             property without, None for a run without.
         neighbors: the nearest training crystal of each; None if the run has kept none.
         warnings: what is doubtful about each of them; empty if nothing is.
-        members: [C, M, T]: what each of the M networks says; None if it is not known.
+        members: [C, M, V]: what each of the M networks says; None if it is not known.
     """
 
     values: np.ndarray

@@ -21,7 +21,7 @@ class Evidence:
     """What makes the prediction of one crystal sure or unsure.
 
     Attributes:
-        members: float64 [M, T]: what each network of an ensemble says, transformed.
+        members: float64 [M, V]: what each network says, as `Predictions.transformed`.
         element_counts: how many training crystals have each of its elements, by symbol in the
             order of atomic numbers; empty if that is not known.
         nearest: the training crystals most like it, of those that the run has kept, the nearest

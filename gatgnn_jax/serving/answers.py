@@ -10,10 +10,12 @@ from pymatgen.core import Lattice, Structure
 
 from data_prep.errors import BadCrystal, UserError, one_line
 from data_prep.labels import formula
+from data_prep.properties import Property
 from data_prep.reading.contents import items_in
 from data_prep.reading.sources import read_item
 from gatgnn_jax.api import Predictor
 from gatgnn_jax.models.networks import kind_of
+from gatgnn_jax.objective import value_slices
 from gatgnn_jax.pages.explain_page import (
     ExplainedCrystal,
     View,
@@ -41,7 +43,8 @@ COLUMNS = [
     *("id", "model", "property", "value", "unit", "lower", "upper"),
     *("nearest", "distance", "warning"),
 ]
-"""Of the table to download: a row for each property, in its own unit; probabilities have none."""
+"""Of the table to download: a row for each value, in the property's own unit; probabilities have
+none."""
 
 
 class Models:
@@ -74,7 +77,7 @@ class Models:
         if len(items) > MAX_CRYSTALS:
             raise UserError(
                 f"{len(items):,} crystals are more than the {MAX_CRYSTALS} that a page shows: "
-                "use python -m gatgnn_jax.predict"
+                "use gatgnn-jax predict"
             )
         crystals, skipped = [], []
         for record, structure in map(read_item, items):
@@ -90,7 +93,7 @@ class Models:
         if len(structure) > MAX_ATOMS:
             raise BadCrystal(
                 f"{len(structure):,} atoms are more than the {MAX_ATOMS} that a page waits for: "
-                "use python -m gatgnn_jax.predict"
+                "use gatgnn-jax predict"
             )
         values: list[dict[str, Any]] = []
         rows: list[dict[str, Any]] = []
@@ -136,44 +139,64 @@ class Models:
 
 
 def value_data(prediction: Predictions, evidence: Evidence) -> Iterator[dict[str, Any]]:
-    """Of each property of one crystal: value, unit, interval, warning and evidence."""
-    for t, p in enumerate(prediction.properties):
+    """Of each property of one crystal: value, unit, interval, warning and evidence.
+
+    Of a classification the probability of the likeliest class, of two that of class 1.
+    """
+    slices = value_slices(prediction.properties)
+    for t, (p, own) in enumerate(zip(prediction.properties, slices, strict=True)):
+        column = own.start + int(prediction.transformed[0, own].argmax())
         yield {
-            "property": p.name.replace("_", " "),
-            "value": f"{prediction.values[0, t]:.4g}",
+            "property": named_columns(p)[column - own.start].replace("_", " "),
+            "value": f"{prediction.values[0, column]:.4g}",
             "interval": interval_text(prediction, t),
             "warning": prediction.warnings[0],
             "unit": "probability" if p.task == "classification" else p.unit,
-            "networks": in_own_unit(p, evidence.members[:, t]).tolist(),
+            "networks": in_own_unit(p, evidence.members[:, column]).tolist(),
             "elements": list(evidence.element_counts.items()),
             "strangeness": _finite(evidence.strangeness),
             "limit": _finite(evidence.limit),
             "nearest": [
                 {
-                    "id": own.id,
-                    "formula": own.formula,
-                    "value": _finite(float(in_own_unit(p, own.values[t]))),
-                    "distance": own.distance,
+                    "id": near.id,
+                    "formula": near.formula,
+                    "value": true_value(p, float(near.values[t])),
+                    "distance": near.distance,
                 }
-                for own in evidence.nearest
+                for near in evidence.nearest
             ],
         }
 
 
 def csv_rows(prediction: Predictions) -> Iterator[dict[str, Any]]:
-    """The `COLUMNS` of each property of one crystal, but for id and model."""
+    """The `COLUMNS` of each value of one crystal, but for id and model."""
     nearest = prediction.neighbors and prediction.neighbors[0]
-    for t, p in enumerate(prediction.properties):
+    names = [(p, name) for p in prediction.properties for name in named_columns(p)]
+    for column, (p, name) in enumerate(names):
         yield {
-            "property": p.name,
-            "value": prediction.values[0, t],
+            "property": name,
+            "value": prediction.values[0, column],
             "unit": p.unit,
-            "lower": np.nan if prediction.lower is None else prediction.lower[0, t],
-            "upper": np.nan if prediction.upper is None else prediction.upper[0, t],
+            "lower": np.nan if prediction.lower is None else prediction.lower[0, column],
+            "upper": np.nan if prediction.upper is None else prediction.upper[0, column],
             "nearest": nearest.id if nearest else "",
             "distance": nearest.distance if nearest else np.nan,
             "warning": prediction.warnings[0],
         }
+
+
+def named_columns(p: Property) -> list[str]:
+    """What each of a property's values is: the property, or that it is of a class."""
+    if p.task == "regression":
+        return [p.name]
+    return [f"{p.name} = {name}" for name in p.class_names[-p.num_values :]]
+
+
+def true_value(p: Property, known: float) -> float | str | None:
+    """A training crystal's value in its own unit, or its class; None if it is not known."""
+    if p.task == "classification":
+        return p.class_names[int(known)] if np.isfinite(known) else None
+    return _finite(float(in_own_unit(p, np.array(known))))
 
 
 def _finite(number: float) -> float | None:

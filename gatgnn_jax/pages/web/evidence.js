@@ -1,6 +1,8 @@
 // What a prediction rests on, as tables: `value` is one of an answer's `values` (serving/answers.py).
 
-const digits = (number, count = 4) => number === null ? "–" : String(+number.toPrecision(count));
+// A number short, a class by its name.
+const digits = (value, places = 4) => value === null ? "–"
+  : typeof value === "string" ? value : String(+value.toPrecision(places));
 
 function networkTable({ networks, unit }) {
   const table = make("table", { class: "networks" });
