@@ -25,7 +25,7 @@ COMMANDS = {
     "explain": Command("gatgnn_jax.explain", "attention per atom and bond, as table and page"),
     "embed": Command("gatgnn_jax.embed", "a model's vectors of crystals, and a map of them"),
     "report": Command("gatgnn_jax.report", "report.html of a finished run, again"),
-    "serve": Command("gatgnn_jax.serve", "predictions over HTTP"),
+    "serve": Command("gatgnn_jax.serve", "a page on this machine to drop crystals on"),
     "convert": Command("gatgnn_jax.convert", "checkpoints of the published programs ↔ runs"),
     "export": Command("gatgnn_jax.export", "a run → a file that predicts without this package"),
     "hub": Command("gatgnn_jax.hub", "runs to and from the Hugging Face Hub"),

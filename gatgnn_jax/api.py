@@ -12,16 +12,18 @@ import numpy as np
 import pandas as pd
 from flax import nnx
 
-from data_prep.errors import BadCrystal, Skipped, UserError
+from data_prep.errors import Skipped, UserError
+from data_prep.graph import build_graph
 from data_prep.properties import Task
 from data_prep.reading.given import Crystals, Given, Values, as_list, names_in
-from data_prep.reading.sources import StructureLike, open_structures, read_item
+from data_prep.reading.sources import StructureLike, open_structures, read_one
 from gatgnn_jax.batches.splits import subset_names
 from gatgnn_jax.cli import Device, use_device
 from gatgnn_jax.config import PRESETS, PresetName
 from gatgnn_jax.models.base import ModelState
 from gatgnn_jax.objective import value_slices
 from gatgnn_jax.prediction.engines import StreamPredictor
+from gatgnn_jax.prediction.evidence import Evidence, evidence_for
 from gatgnn_jax.prediction.explanation import Explanation, explain
 from gatgnn_jax.prediction.origin import NOWHERE, Origin, origin_of
 from gatgnn_jax.prediction.reliability import UNKNOWN, Reliability, read_reliability
@@ -158,14 +160,20 @@ class Predictor:
             UserError: a model without attention, or a path that is not of one structure.
             BadCrystal: a crystal the model cannot take.
         """
-        items = list(open_structures([structure]).items())
-        if len(items) != 1:
-            raise UserError(f"{structure} holds {len(items)} structures: explain one at a time")
-        record, found = read_item(items[0])
-        if isinstance(found, BadCrystal):
-            raise found
+        name, found = read_one(structure)
         model, known = self._engine.model, self._engine.reliability
-        return explain(self.config, self._graphdef, model, found, record.id, known)
+        return explain(self.config, self._graphdef, model, found, name, known)
+
+    def evidence(self, structure: StructureLike) -> Evidence:
+        """What the prediction of a crystal rests on; of models without attention, too.
+
+        Raises:
+            UserError: a path that is not of one structure.
+            BadCrystal: a crystal the model cannot take.
+        """
+        graph = build_graph(read_one(structure)[1], self.config.graph)
+        counts, known = self.config.data.element_counts, self._engine.reliability
+        return evidence_for(self._engine.predict([graph]), graph, counts, known)
 
 
 def fit(

@@ -106,17 +106,17 @@ def predicted_values(prediction: np.ndarray, properties: Sequence[Property]) -> 
 
     Of two classes it is P(class 1), of more the P of each; V is T if there are none such.
     """
-    return _values(prediction, properties).mean(axis=1)
+    return member_values(prediction, properties).mean(axis=1)
 
 
 def member_spread(prediction: np.ndarray, properties: Sequence[Property]) -> np.ndarray | None:
     """Standard deviation over the members of [C, M, outputs]: [C, V]; None of a single one."""
-    values = _values(prediction, properties)
+    values = member_values(prediction, properties)
     return values.std(axis=1, ddof=1) if values.shape[1] > 1 else None
 
 
-def _values(prediction: np.ndarray, properties: Sequence[Property]) -> np.ndarray:
-    """Outputs […, outputs] → […, V]."""
+def member_values(prediction: np.ndarray, properties: Sequence[Property]) -> np.ndarray:
+    """Outputs […, outputs] → transformed values or probabilities, as `predicted_values`, […, V]."""
     columns = []
     for p, outputs in zip(properties, output_slices(properties), strict=True):
         output = prediction[..., outputs].astype(np.float64)

@@ -96,6 +96,20 @@ def test_training_crystals_are_near_and_others_far(training: TrainingCrystals) -
     assert neighbors[3].values == training.values[3]
 
 
+def test_several_neighbors_come_nearest_first(training: TrainingCrystals) -> None:
+    """Those of brute force among the kept points; no more than there are."""
+    vectors = np.random.default_rng(2).normal(size=(4, 8)) * 3 + 5
+    kept, mean = training.vectors.points.astype(float), training.vectors.mean
+    own = (vectors - mean) @ training.vectors.components
+    apart = np.linalg.norm(own[:, None] - kept, axis=-1)
+    usual = np.median(training.vectors.spacing)
+    for found, distance in zip(training.several_neighbors(vectors, 3), apart, strict=True):
+        nearest = np.argsort(distance)[:3]
+        assert [neighbor.id for neighbor in found] == training.ids[nearest].tolist()
+        np.testing.assert_allclose([n.distance for n in found], distance[nearest] / usual)
+    assert len(training.several_neighbors(vectors, 10**6)[0]) == COUNT
+
+
 def test_the_risk_is_what_was_measured() -> None:
     strangeness = np.arange(100.0)
     error = np.ones((100, 2))

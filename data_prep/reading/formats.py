@@ -21,6 +21,8 @@ from data_prep.reading.structures import MAX_BYTES, Atoms
 from data_prep.reading.texts import parse_json
 
 _ID_KEYS = ("id", "material_id", "task_id", "mp_id", "jid")
+_CONTENT_KEYS = {"lattice", "structure", "cif", "atoms"}
+"""A JSON object with one of these is a structure, or a row with one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,11 +173,22 @@ def read_json(path: Path) -> list[Record]:
             content = parse_json(file.read())
     except ValueError as error:
         raise UserError(f"{path} {error} (JSON lines end in .jsonl)") from None
+    records = json_records(content, path.name.removesuffix(".gz").removesuffix(".json"))
+    if records is None:
+        raise UserError(f"{path} is no list of structures, nor of rows with a structure")
+    return records
+
+
+def json_records(content: Any, name: str) -> list[Record] | None:
+    """The crystals in the content of a JSON text; one without an id of its own gets the name.
+
+    None if it is no list of structures, nor of rows with a structure.
+    """
     rows: list[Any]
     if isinstance(content, dict) and {"index", "columns", "data"} <= content.keys():
         rows, names = _split_table(content)
-    elif isinstance(content, dict) and "lattice" in content:
-        rows, names = [content], [path.name.removesuffix(".gz").removesuffix(".json")]
+    elif isinstance(content, dict) and not _CONTENT_KEYS.isdisjoint(content):
+        rows, names = [content], [name]
     elif isinstance(content, dict):
         rows, names = list(content.values()), list(content)
     elif isinstance(content, list):
@@ -183,8 +196,8 @@ def read_json(path: Path) -> list[Record]:
     else:
         rows, names = [], []
     if len(rows) != len(names) or not all(isinstance(row, dict) for row in rows):
-        raise UserError(f"{path} is no list of structures, nor of rows with a structure")
-    return [_record_of_row(row, name) for row, name in zip(rows, names, strict=True)]
+        return None
+    return [_record_of_row(row, own) for row, own in zip(rows, names, strict=True)]
 
 
 def _split_table(content: Mapping[str, Any]) -> tuple[list[Any], list[str]]:

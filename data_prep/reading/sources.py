@@ -138,6 +138,22 @@ def open_structures(structures: Iterable[StructureLike]) -> Source:
     )
 
 
+def read_one(structure: StructureLike) -> tuple[str, Structure]:
+    """Id and structure of what has to be one crystal.
+
+    Raises:
+        UserError: a path of several.
+        BadCrystal: it cannot be read.
+    """
+    items = list(open_structures([structure]).items())
+    if len(items) != 1:
+        raise UserError(f"{structure} holds {len(items)} structures: explain one at a time")
+    record, found = read_item(items[0])
+    if isinstance(found, BadCrystal):
+        raise found
+    return record.id, found
+
+
 def _listed(records: Sequence[Record]) -> Source:
     return Source(lambda: iter(records), len(records))
 

@@ -71,17 +71,23 @@ def read_text(path: Path) -> str:
 
 
 def crystals_in(name: str, path: Path) -> list[tuple[str, Path | str]]:
-    """Id and content of every crystal in a structure file: the file, or the text of each block.
+    """Id and content of every crystal in a structure file: the file, or as `texts_in`."""
+    try:
+        texts = texts_in(name, read_text(path)) if is_cif(path) else []
+    except BadCrystal:  # its reason is found again where the structure is read
+        texts = []
+    return [*texts] if len(texts) > 1 else [(name, path)]
+
+
+def texts_in(name: str, text: str) -> list[tuple[str, str]]:
+    """Id and text of every crystal in the text of a structure file: all of it, or of each block.
 
     The crystals of a CIF `name` with several are called ``name:BLOCK``, and those whose blocks have
     one name ``name:BLOCK:1``, ``name:BLOCK:2``, … by their place among the crystals of the file.
     """
-    try:
-        blocks = crystal_blocks(read_text(path)) if is_cif(path) else []
-    except BadCrystal:  # its reason is found again where the structure is read
-        blocks = []
+    blocks = crystal_blocks(text)
     if len(blocks) < 2:
-        return [(name, path)]
+        return [(name, text)]
     count = Counter(block.name for block in blocks)
     return [
         (f"{name}:{block.name}" + f":{place}" * (count[block.name] > 1), block.text)

@@ -15,7 +15,7 @@ from gatgnn_jax.pages.explain_page import ExplainedCrystal, View, explain_page
 from gatgnn_jax.prediction.columns import to_csv
 from gatgnn_jax.runs.directory import RunDirectory
 from gatgnn_jax.runs.one_writer import one_writer
-from gatgnn_jax.runs.ready_made import find_run
+from gatgnn_jax.runs.ready_made import find_run, short_names
 
 if TYPE_CHECKING:
     from gatgnn_jax.explain import ExplainOptions
@@ -86,10 +86,7 @@ def runs_and_files(paths: tuple[Path, ...]) -> tuple[dict[str, Path], list[Path]
         RunDirectory.open(where)
     if not files:
         raise UserError("nothing to explain: name structure files after the run")
-    names = [run.name for run in runs]
-    if len(set(names)) < len(names):
-        names = [str(run) for run in runs]
-    return dict(zip(names, runs, strict=True)), files
+    return short_names(runs), files
 
 
 def attention_table(crystals: list[ExplainedCrystal]) -> pd.DataFrame:

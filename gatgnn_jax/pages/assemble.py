@@ -19,16 +19,17 @@ def assemble(page: str, styles: Sequence[str], scripts: Sequence[str], data: Map
 
     `page` has the places `__STYLE__`, `__SCRIPT__` and `__DATA__`.
     """
-    folder = resources.files("gatgnn_jax") / "pages" / "web"
-    style, script = (
-        "\n".join((folder / name).read_text("utf-8") for name in names)
-        for names in (styles, scripts)
-    )
-    html = (folder / page).read_text("utf-8")
-    html = html.replace("__STYLE__", style).replace("__SCRIPT__", script)
+    html = web_text([page])
+    html = html.replace("__STYLE__", web_text(styles)).replace("__SCRIPT__", web_text(scripts))
     # Last, and without "<": names come from files, and must neither be replaced nor end the script.
     text = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     return html.replace("__DATA__", text)
+
+
+def web_text(names: Sequence[str]) -> str:
+    """Files of the folder `web`, one after another."""
+    folder = resources.files("gatgnn_jax") / "pages" / "web"
+    return "\n".join((folder / name).read_text("utf-8") for name in names)
 
 
 def crystal_data(structure: Structure) -> dict[str, Any]:

@@ -38,13 +38,18 @@ class ExplainedCrystal(NamedTuple):
 
 def explain_page(crystals: Sequence[ExplainedCrystal], skipped: Sequence[Skipped]) -> str:
     """The page: crystals in 3-D, coloured by attention, with bonds by layer and sortable tables."""
-    colors = [to_hex(color) for color in mpl.colormaps[COLOR_MAP](range(256))]
-    data = {
-        "colors": colors,
+    return assemble("explain.html", ["style.css"], SCRIPTS, explain_data(crystals, skipped))
+
+
+def explain_data(
+    crystals: Sequence[ExplainedCrystal], skipped: Sequence[Skipped]
+) -> dict[str, Any]:
+    """What `explain.js` shows."""
+    return {
+        "colors": [to_hex(color) for color in mpl.colormaps[COLOR_MAP](range(256))],
         "crystals": [_crystal(crystal) for crystal in crystals],
         "skipped": [list(entry) for entry in skipped],
     }
-    return assemble("explain.html", ["style.css"], SCRIPTS, data)
 
 
 def color_domain(weights: np.ndarray) -> tuple[float, float]:
@@ -70,7 +75,7 @@ def _crystal(crystal: ExplainedCrystal) -> dict[str, Any]:
                 "run": view.run,
                 "method": label_of(view.global_attention) + _of_members(view.explanation),
                 "label": label_of(view.global_attention).partition(":")[0] if is_new else view.run,
-                "predictions": _predictions(view.explanation.prediction),
+                "predictions": prediction_texts(view.explanation.prediction),
                 **_attention(view.explanation),
             }
             for view in crystal.views
@@ -94,14 +99,20 @@ def _attention(explanation: Explanation) -> dict[str, Any]:
     }
 
 
+def interval_text(prediction: Predictions, t: int) -> str:
+    """The 90 % interval of a property's value; empty if there is none."""
+    if prediction.lower is None or prediction.upper is None:
+        return ""
+    own = value_slices(prediction.properties)[t].start
+    low, high = (float(end[0, own]) for end in (prediction.lower, prediction.upper))
+    return "" if np.isnan(low) else f"{low:.4g} to {high:.4g} {prediction.units[t]}".rstrip()
+
+
 def _worth(prediction: Predictions, t: int) -> str:
     """Interval, nearest training crystal and warning of a property's value, where there are any."""
     p, parts = prediction.properties[t], []
-    own = value_slices(prediction.properties)[t].start
-    if prediction.lower is not None and prediction.upper is not None:
-        ends = [float(end[0, own]) for end in (prediction.lower, prediction.upper)]
-        if not np.isnan(ends[0]):
-            parts.append(f"90 %: {ends[0]:.4g} to {ends[1]:.4g} {p.unit}".rstrip())
+    if interval := interval_text(prediction, t):
+        parts.append(f"90 %: {interval}")
     nearest = prediction.neighbors and prediction.neighbors[0]
     if nearest:
         value = float(in_own_unit(p, nearest.values[t]))
@@ -115,7 +126,7 @@ def _worth(prediction: Predictions, t: int) -> str:
     return " · ".join(parts)
 
 
-def _predictions(prediction: Predictions) -> list[dict[str, str]]:
+def prediction_texts(prediction: Predictions) -> list[dict[str, str]]:
     """Value, unit and small print of every property; of an ensemble with the uncertainty."""
     texts = []
     slices = value_slices(prediction.properties)

@@ -19,7 +19,7 @@ from gatgnn_jax.batches.forked import check_not_forked
 from gatgnn_jax.batches.gathering import gather_batch, in_dataset_order
 from gatgnn_jax.models.base import ModelState
 from gatgnn_jax.models.ensemble import call_members
-from gatgnn_jax.objective import member_spread, predicted_values
+from gatgnn_jax.objective import member_spread, member_values, predicted_values
 from gatgnn_jax.prediction.reliability import UNKNOWN, Reliability
 from gatgnn_jax.prediction.training_crystals import Neighbor
 from gatgnn_jax.runs.config import RunConfig
@@ -52,6 +52,7 @@ class Predicted(NamedTuple):
             property without, None for a run without.
         neighbors: the nearest training crystal of each; None if the run has kept none.
         warnings: what is doubtful about each of them; empty if nothing is.
+        members: [C, M, V]: what each of the M networks says; None if it is not known.
     """
 
     values: np.ndarray
@@ -60,6 +61,7 @@ class Predicted(NamedTuple):
     half_width: np.ndarray | None = None
     neighbors: list[Neighbor] | None = None
     warnings: Sequence[str] = ()
+    members: np.ndarray | None = None
 
 
 class StreamPredictor:
@@ -213,6 +215,7 @@ def judged(
         None if intervals is None else intervals.half_width(properties, values, spread),
         None if training is None else training.neighbors(vector),
         reliability.warnings(vector, graphs, element_counts),
+        member_values(output, properties),
     )
 
 

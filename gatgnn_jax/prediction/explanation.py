@@ -28,6 +28,7 @@ from gatgnn_jax.models.base import ModelState, Output
 from gatgnn_jax.models.ensemble import call_members
 from gatgnn_jax.models.networks import kind_of
 from gatgnn_jax.prediction.engines import EVALUATION_SEED, judged
+from gatgnn_jax.prediction.evidence import Evidence, evidence_for
 from gatgnn_jax.prediction.reliability import UNKNOWN, Reliability
 from gatgnn_jax.prediction.result import Predictions
 from gatgnn_jax.runs.config import RunConfig
@@ -43,6 +44,7 @@ class Explanation:
     Attributes:
         structure: the crystal; all arrays have its atoms in its order, which is that of its file.
         prediction: what the model says about it, one row.
+        evidence: what that rests on.
         atom_weights: float64 [n]: each atom's share of the crystal vector; sums to 1. Without
             global attention all are equal.
         receivers: int [E]: the atom that attends.
@@ -56,6 +58,7 @@ class Explanation:
 
     structure: Structure
     prediction: Predictions
+    evidence: Evidence
     atom_weights: np.ndarray
     receivers: np.ndarray
     senders: np.ndarray
@@ -174,6 +177,7 @@ def explain(
             half_width=predicted.half_width,
             neighbors=None if predicted.neighbors is None else tuple(predicted.neighbors),
         ),
+        evidence=evidence_for(predicted, graph, config.data.element_counts, reliability),
         atom_weights=weights / weights.sum(),  # without global attention each is 1
         receivers=receivers,
         senders=senders,

@@ -94,9 +94,15 @@ class Points:
 
     def nearest(self, features: np.ndarray, kind: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Distance to the nearest point of the same kind, and its number; infinite and -1: none."""
-        points = (features.astype(np.float64) - self.mean) @ self.components
-        distance, number = self._search(points, kind, 1)
+        distance, number = self.nearest_few(features, kind, 1)
         return distance[:, 0], number[:, 0]
+
+    def nearest_few(
+        self, features: np.ndarray, kind: np.ndarray, k: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As `nearest`, of the k nearest points: [R, k] each."""
+        points = (features.astype(np.float64) - self.mean) @ self.components
+        return self._search(points, kind, k)
 
     def strangeness(self, distance: np.ndarray, kind: np.ndarray) -> np.ndarray:
         """−ln of the share of points of the same kind whose spacing is a `distance` [R] or more."""
@@ -155,12 +161,20 @@ class TrainingCrystals:
 
     def neighbors(self, crystal_vector: np.ndarray) -> list[Neighbor]:
         """The nearest training crystal for each of some vectors [C, F]."""
-        distance, number = self.vectors.nearest(crystal_vector, np.zeros(len(crystal_vector), int))
+        return [own[0] for own in self.several_neighbors(crystal_vector, 1)]
+
+    def several_neighbors(self, crystal_vector: np.ndarray, k: int) -> list[list[Neighbor]]:
+        """The k nearest training crystals for each of some vectors [C, F]; the nearest first."""
+        alike = np.zeros(len(crystal_vector), int)
+        distances, numbers = self.vectors.nearest_few(crystal_vector, alike, min(k, len(self.ids)))
         usual = np.median(self.vectors.spacing)
         usual = usual if np.isfinite(usual) and usual > 0 else 1.0  # a crystal alone, or all alike
         return [
-            Neighbor(str(self.ids[n]), str(self.formulas[n]), self.values[n], float(d / usual))
-            for d, n in zip(distance, number, strict=True)
+            [
+                Neighbor(str(self.ids[n]), str(self.formulas[n]), self.values[n], float(d / usual))
+                for d, n in zip(distance, number, strict=True)
+            ]
+            for distance, number in zip(distances, numbers, strict=True)
         ]
 
     def strangeness(self, crystal_vector: np.ndarray, around: Surroundings) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import gzip
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from data_prep.errors import UserError
@@ -19,6 +20,14 @@ def find_run(path: Path) -> Path | None:
     named = PRETRAINED / canonical_name(str(path))
     places = [path, named] if len(path.parts) == 1 else [path]
     return next((place for place in places if (place / "config.json").is_file()), None)
+
+
+def short_names(runs: Sequence[Path]) -> dict[str, Path]:
+    """Run directories by their names, or by their paths where names do not tell them apart."""
+    names = [run.name for run in runs]
+    if len(set(names)) < len(names):
+        names = [str(run) for run in runs]
+    return dict(zip(names, runs, strict=True))
 
 
 def ready_made_names() -> list[str]:

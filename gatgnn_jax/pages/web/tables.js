@@ -4,6 +4,7 @@ const make = (tag, attributes = {}, ...children) => {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes))
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (name === "style") element.style.cssText = value;  // an attribute may be forbidden
     else element.setAttribute(name, value);
   element.append(...children);
   return element;
