@@ -34,6 +34,8 @@ class EmbedOptions:
     map: Map = "pca"
     """How the picture beside it is drawn: the two directions of most variance, or t-SNE, which
     keeps neighbours together and takes longer."""
+    overwrite: bool = False
+    """Write a table anew that is there already."""
     batch_size: int = 512
     """Crystals to predict at once, at most; lower it if the memory does not suffice."""
     device: Device = "auto"

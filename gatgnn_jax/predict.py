@@ -32,6 +32,8 @@ class PredictOptions:
     a list of such paths on standard input."""
     out: Path = Path("predictions.csv")
     """The table to write; crystals left out go to predictions.skipped.csv."""
+    overwrite: bool = False
+    """Write a table anew that is there already."""
     batch_size: int = 512
     """Crystals to predict at once, at most; lower it if the memory does not suffice."""
     device: Device = "auto"

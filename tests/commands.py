@@ -48,8 +48,9 @@ def resume(path: Path) -> None:
 
 
 def predict_to(out: Path, run: Path, *files: Path, options: Sequence[str] = ()) -> int:
-    """Predict without output; the exit status."""
-    return predict.main([str(run), *map(str, files), "--out", str(out), "--quiet", *options])
+    """Predict without output, over what is there; the exit status."""
+    always = ["--out", str(out), "--quiet", "--overwrite"]
+    return predict.main([str(run), *map(str, files), *always, *options])
 
 
 def evaluate_to(out: Path, run: Path, *arguments: str | Path) -> int:

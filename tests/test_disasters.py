@@ -101,10 +101,14 @@ def test_a_file_of_another_kind_is_not_written_over(untrained, salt, tmp_path, c
     assert out.read_text() == text
 
 
-def test_a_table_of_the_same_kind_is_written_anew(untrained, salt, tmp_path, capsys):
-    for name in ("table.csv", "table.npz"):
+def test_a_table_is_written_anew_only_if_that_is_asked_for(untrained, salt, tmp_path, capsys):
+    for command, name in ((embed, "table.npz"), (predict, "p.csv"), (embed, "table.csv")):
         arguments = [str(untrained), str(salt), "--out", str(tmp_path / name), "--quiet"]
-        assert embed.main(arguments) == embed.main(arguments) == 0
+        assert command.main(arguments) == 0
+        before = (tmp_path / name).read_bytes()
+        assert "give --overwrite" in error_of(command.main, arguments, capsys)
+        assert (tmp_path / name).read_bytes() == before
+        assert command.main([*arguments, "--overwrite"]) == 0
     message = error_of(predict.main, [untrained, salt, "--out", tmp_path / "table.csv"], capsys)
     assert "other columns" in message
 

@@ -13,6 +13,7 @@ from matplotlib.image import imread
 
 from data_prep.cache import BUNDLED
 from gatgnn_jax import embed
+from gatgnn_jax.jobs.embed import points
 from gatgnn_jax.runs.directory import RunDirectory
 from tests.commands import bundled_rows, error_of, write_source
 
@@ -82,7 +83,7 @@ def test_a_map_is_drawn(kind: str, source: Path, tmp_path: Path) -> None:
 
 def test_principal_components_are_those_of_the_covariance() -> None:
     vectors = np.random.default_rng(0).normal(size=(50, 6)) * [5, 3, 1, 1, 1, 1] + 10
-    plane, _ = embed.points(vectors, "pca")
+    plane, _ = points(vectors, "pca")
     _, directions = np.linalg.eigh(np.cov(vectors.T))
     expected = (vectors - vectors.mean(0)) @ directions[:, :-3:-1]
     np.testing.assert_allclose(np.abs(plane), np.abs(expected), rtol=1e-6, atol=1e-9)

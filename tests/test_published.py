@@ -9,8 +9,8 @@ import pytest
 from data_prep.config import GraphConfig
 from data_prep.errors import UserError
 from data_prep.properties import Property
-from gatgnn_jax import convert
 from gatgnn_jax.config import ModelConfig, TrainConfig
+from gatgnn_jax.jobs.convert import read_checkpoint
 from gatgnn_jax.published.gatgnn import from_torch, to_torch
 from gatgnn_jax.runs.config import DataInfo, RunConfig
 from tests.golden import DATA, GOLDEN_FILES, load_golden
@@ -120,4 +120,4 @@ def test_what_the_published_program_cannot_express_is_refused(imported, changes,
 def test_without_pytorch_the_command_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(UserError, match="pip install torch"):
-        convert.read_checkpoint(DATA / "composition_after_4_steps.pt")
+        read_checkpoint(DATA / "composition_after_4_steps.pt")

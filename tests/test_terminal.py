@@ -1,6 +1,7 @@
 """What a training shows: in a real terminal of 80 columns, and where there is none."""
 
 import fcntl
+import math
 import os
 import pty
 import re
@@ -15,9 +16,10 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from data_prep.properties import Property
 from gatgnn_jax import train
 from gatgnn_jax.training import loop, terminal
-from gatgnn_jax.training.terminal import TrainingReporter, fitting
+from gatgnn_jax.training.terminal import TrainingReporter, closing_lines, fitting
 from tests.commands import TINY, assert_same_run, resume, train_run
 
 ROW = {"epoch": 123, "train_loss": 0.0123, "val_mae": 0.0432, "learning_rate": 5e-4}
@@ -120,6 +122,16 @@ def test_a_signal_acts_within_an_epoch(
     assert len(pd.read_csv(path / "metrics.csv")) == 2
     resume(path)
     assert_same_run(path, expected)
+
+
+def test_closing_lines_leave_out_what_is_not_known() -> None:
+    summary = {"crystals": {"test": 1}, "test_mae": 0.5, "test_r2": math.nan, "test_rmse": 1.0}
+    summary |= {"best_epoch": 3, "epochs": 4, "seconds": 2.0}
+    first, last = closing_lines(summary, [Property("x", "x")], Path("run")).splitlines()
+    assert first == "x: test MAE 0.5000"
+    assert last == "best epoch 3 of 4, 2 s; see run"
+    first, _ = closing_lines(summary | {"test_r2": 0.25}, [Property("x", "x")], Path()).splitlines()
+    assert first == "x: test MAE 0.5000, R² 0.2500"
 
 
 def test_slow_steps_are_run_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -253,6 +253,7 @@ BAD_INPUT = {
     "overlapping split": (["--split", "{tmp}/overlapping.json"], "both in train and test"),
     "foreign split": (["--split", "{tmp}/foreign.json"], "none of the ids of train"),
     "ratios": (["--split", "60:40"], "three ratios"),
+    "no such part": (["--freeze", "agatt"], "--freeze agatt: choose from agat"),
     "negative rate": (["--learning-rate", "-1"], "learning_rate is -1"),
     "no layers": (["--num-layers", "0"], "num_layers is 0"),
     "value in val and test only": (
@@ -295,3 +296,4 @@ def test_bad_input_is_explained(bad, tmp_path, capsys, case):
     if not {"--run-dir", "--resume"} & set(arguments):
         arguments += ["--run-dir", str(tmp_path / "run")]
     assert message in error_of(train.main, arguments, capsys)
+    assert not (tmp_path / "run").exists()  # nothing is left behind

@@ -230,7 +230,7 @@ def train_all(
             else:
                 yield tasks[task]
     if failures:
-        raise UserError("\n".join(failures))
+        raise UserError("\n".join(dict.fromkeys(failures)))  # one reason may stop them all
 
 
 def _finished(place: Place, training: Training, seed: int) -> bool:

@@ -51,7 +51,8 @@ def embed_files(options: "EmbedOptions", run: RunDirectory, files: Sequence[Path
     config, graphdef, model = run.load_best()
     reliability = read_reliability(run)
     with_intervals = reliability.intervals is not None
-    check_replaceable(options.out, first_columns(config, options.out, with_intervals))
+    columns = first_columns(config, options.out, with_intervals)
+    check_replaceable(options.out, columns, options.overwrite)
     source = open_structures(files)
     predictor = StreamPredictor(config, graphdef, model, options.batch_size, reliability)
     left_out: dict[int, Skipped] = {}

@@ -51,7 +51,7 @@ def predict_files(options: "PredictOptions", run: RunDirectory, files: Sequence[
     config, graphdef, model = run.load_best()
     reliability = read_reliability(run)
     predictor = StreamPredictor(config, graphdef, model, options.batch_size, reliability)
-    check_replaceable(options.out, table_columns(config, reliability))
+    check_replaceable(options.out, table_columns(config, reliability), options.overwrite)
     console = plain_console(quiet=options.quiet)
 
     own = [run.path / name for name in ("checkpoints/best", INTERVALS, NEIGHBORS)]

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.export import is_symbolic_dim
 
 from gatgnn_jax.batches.layout import Neighborhoods
 from gatgnn_jax.models.ops import softplus
@@ -96,6 +97,8 @@ def _blocks(tree: Any, slots: int) -> Any:
     size = max(BLOCK_EDGES.get(jax.default_backend(), DEFAULT_BLOCK_EDGES) // slots, 1)
 
     def cut(x: jax.Array) -> jax.Array:
+        if is_symbolic_dim(x.shape[0]):  # a program for crystals of any size: one block of all
+            return x[None]
         blocks = max(-(-x.shape[0] // size), 1)
         rows = max(-(-x.shape[0] // blocks), 1)
         x = jnp.pad(x, [(0, -x.shape[0] % rows)] + [(0, 0)] * (x.ndim - 1))

@@ -193,7 +193,9 @@ def _scatter(
     axes.set_xlabel(_with_unit("true", p))
     axes.set_ylabel(_with_unit("predicted", p))
     scores = metrics(predicted[shown][:, None], target[shown][:, None], [p])
-    text = f"{shown} MAE {scores['mae']:.4f}\nRMSE {scores['rmse']:.4f}\nR² {scores['r2']:.4f}"
+    text = f"{shown} MAE {scores['mae']:.4f}\nRMSE {scores['rmse']:.4f}"
+    if np.isfinite(scores["r2"]):  # a single crystal has none
+        text += f"\nR² {scores['r2']:.4f}"
     axes.text(0.97, 0.04, text, transform=axes.transAxes, ha="right", va="bottom")
     axes.legend(loc="upper left", markerscale=2)
 

@@ -25,21 +25,26 @@ def write_skipped(table: Path, skipped: Sequence[Skipped]) -> None:
         skipped_path(table).unlink(missing_ok=True)
 
 
-def check_replaceable(table: Path, columns: Sequence[str]) -> None:
-    """Make sure that a table that is there already is one of the same kind, to be written anew.
+def check_replaceable(table: Path, columns: Sequence[str], overwrite: bool) -> None:
+    """Make sure that nothing is lost where a table is to be written.
 
     Args:
         table: .csv, .npz or .parquet.
-        columns: its first ones (in .npz: arrays), if it is.
+        columns: its first ones (in .npz: arrays), if it is one of the same kind.
+        overwrite: whether one of the same kind may be written anew.
 
     Raises:
-        UserError: it is something else, which would be lost.
+        UserError: there is a table already, or something else.
     """
-    if table.exists() and _columns_of(table)[: len(columns)] != list(columns):
+    if not table.exists():
+        return
+    if _columns_of(table)[: len(columns)] != list(columns):
         raise UserError(
             f"{table} is there already, with other columns than this command writes: choose "
             "another --out, or remove it"
         )
+    if not overwrite:
+        raise UserError(f"{table} is there already: choose another --out, or give --overwrite")
 
 
 def _columns_of(table: Path) -> list[str]:

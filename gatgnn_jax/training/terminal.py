@@ -1,5 +1,6 @@
 """Progress of a training on the terminal: a live line, or plain lines when it is not one."""
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -131,12 +132,18 @@ def closing_lines(
     subset = "test" if summary["crystals"]["test"] else "val"
     for p in properties:
         ending = f"_{p.name}" if len(properties) > 1 else ""
-        scores = {name: f"{summary[f'{subset}_{name}{ending}']:.4f}" for name in METRICS[p.task]}
+        scores = {name: summary[f"{subset}_{name}{ending}"] for name in METRICS[p.task]}
         if p.task == "classification":
-            text = "accuracy {accuracy}, balanced {balanced_accuracy}, AUC {auc}".format(**scores)
+            shown = {"accuracy": "accuracy", "balanced_accuracy": "balanced", "auc": "AUC"}
+            units = {}
         else:
-            text = f"MAE {scores['mae']} {unit_of(p)}, R² {scores['r2']}"
-        lines.append(f"{p.name}: {subset} {text}")
+            shown, units = {"mae": "MAE", "r2": "R²"}, {"mae": f" {unit_of(p)}".rstrip()}
+        texts = [
+            f"{label} {scores[name]:.4f}{units.get(name, '')}"
+            for name, label in shown.items()
+            if math.isfinite(scores[name])  # a single crystal has no R², a single class no AUC
+        ]
+        lines.append(f"{p.name}: {subset} {', '.join(texts)}")
     if start is not None:
         if summary["best_epoch"] == 1:
             lines.append(
