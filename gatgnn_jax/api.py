@@ -15,6 +15,7 @@ from data_prep.errors import BadCrystal, Skipped, UserError
 from data_prep.properties import Task
 from data_prep.reading.given import Crystals, Given, Values, as_list, names_in
 from data_prep.reading.sources import StructureLike, open_structures, read_item
+from data_prep.workers import Workers
 from gatgnn_jax.batches.splits import subset_names
 from gatgnn_jax.cli import Device, use_device
 from gatgnn_jax.config import PRESETS, PresetName
@@ -101,7 +102,7 @@ class Predictor:
         self,
         structures: Crystals,
         *,
-        workers: int | None = None,
+        workers: Workers = None,
     ) -> Predictions:
         """Predict one structure, or any mix of several; nothing is written.
 
@@ -110,7 +111,7 @@ class Predictor:
                 POSCAR files, folders of them, JSON lines, JSON or CSV of structures; or a table
                 (DataFrame) with a column of these.
             workers: processes that prepare the graphs; all cores by default, but only for large
-                jobs.
+                jobs. Or a Dask cluster: `data_prep.workers.Dask("HOST:PORT")`.
 
         Returns:
             A row for each crystal, in the order given; those that cannot be predicted with the
@@ -183,7 +184,7 @@ def fit(
     weight: str | None = None,
     class_weight: Literal["balanced", "none"] = "balanced",
     device: Device = "auto",
-    workers: int | None = None,
+    workers: Workers = None,
     quiet: bool = False,
     pages: bool = True,
     **settings: Any,
@@ -216,7 +217,7 @@ def fit(
         weight: a column with weights of the crystals, by which their losses count in training.
         class_weight: let all classes count alike however many crystals they have, or each crystal.
         device: what to run on.
-        workers: processes that prepare the data; all cores by default.
+        workers: processes that prepare the data, or a Dask cluster; all cores by default.
         quiet: show errors only.
         pages: draw pictures and write `report.html` at the end.
         settings: any setting of graph, model or training by name, as `epochs` or `neurons`.

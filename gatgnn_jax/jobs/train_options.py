@@ -90,6 +90,9 @@ class TrainOptions:
     """Where else to send each epoch's metrics: tensorboard (to RUN/tensorboard), wandb."""
     workers: IntOrNone = None
     """Processes that prepare the data; all cores by default."""
+    dask: TextOrNone = None
+    """Prepare them on a Dask cluster: local, the JSON file of its scheduler, or HOST:PORT. See
+    docs/scaling.md."""
     trust_code: tyro.conf.FlagCreatePairsOff[bool] = False
     """Run the layers and attentions that came with a run to resume, wherever it is from."""
     distributed: TextOrNone = None

@@ -17,6 +17,7 @@ from data_prep.dataset import GraphDataset, has_changed
 from data_prep.errors import Skipped, UserError
 from data_prep.properties import DEFAULT_PROPERTY, Property, Task
 from data_prep.targets import standardized
+from data_prep.workers import Workers
 from gatgnn_jax.batches.splits import SUBSETS
 from gatgnn_jax.choices import ClassWeight
 from gatgnn_jax.config import ModelConfig, TrainConfig
@@ -182,7 +183,7 @@ class Prepared:
         return {name: own.get(name, []) for name in SUBSETS}
 
 
-def prepare(request: Request, *, workers: int | None = None, quiet: bool = False) -> Prepared:
+def prepare(request: Request, *, workers: Workers = None, quiet: bool = False) -> Prepared:
     """Open the data, choose targets and split it.
 
     Args:
