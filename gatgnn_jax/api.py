@@ -18,7 +18,6 @@ from data_prep.reading.sources import StructureLike, open_structures, read_item
 from data_prep.workers import Workers
 from gatgnn_jax.batches.splits import subset_names
 from gatgnn_jax.cli import Device, use_device
-from gatgnn_jax.config import PRESETS, PresetName
 from gatgnn_jax.models.base import ModelState
 from gatgnn_jax.objective import value_slices
 from gatgnn_jax.prediction.engines import StreamPredictor
@@ -28,6 +27,7 @@ from gatgnn_jax.prediction.reliability import UNKNOWN, Reliability, read_reliabi
 from gatgnn_jax.prediction.result import Predictions
 from gatgnn_jax.prediction.stream import predict_source
 from gatgnn_jax.prediction.training_crystals import Neighbor
+from gatgnn_jax.presets import PRESETS, PresetName
 from gatgnn_jax.runs.config import RunConfig
 from gatgnn_jax.runs.directory import RunDirectory, kept_crystals, next_run_directory
 
@@ -146,7 +146,7 @@ class Predictor:
             transformed,
             tuple(warnings),
             tuple(reasons),
-            uncertainty if self.config.train.ensemble > 1 else None,
+            uncertainty if self.config.train.members > 1 else None,
             None if known.intervals is None else half_width,
             None if known.training is None else tuple(neighbors),
         )
@@ -233,7 +233,8 @@ def fit(
     from gatgnn_jax.pipeline import Execution
     from gatgnn_jax.training.prepare import NewRun
 
-    chosen = PRESETS[preset].changed(settings)
+    base = PRESETS[preset]
+    chosen = base.changed(settings)
     how = Execution(device=device, workers=workers, quiet=quiet, pages=pages)
     request = NewRun(
         graph=chosen.graph,
@@ -249,6 +250,7 @@ def fit(
         transform=transform,
         weight=weight,
         class_weight=class_weight,
+        others=base.others_for(chosen.model, chosen.train),
     )
     place = None if run_dir is None else Path(run_dir)
     if (data is None or isinstance(data, str | Path)) and (y is None or isinstance(y, str)):

@@ -109,7 +109,8 @@ def _prepared(request: NewRun, how: Execution) -> tuple[Prepared, dict[str, str]
     """Data and settings of a new run, and the source of the user's own classes."""
     model, sources = own_code.adopt(request.model)
     request = replace(request, model=model)
-    check_network(model, request.graph)
+    for own in (model, *request.others):
+        check_network(own, request.graph)
     return how.prepare(request), sources
 
 

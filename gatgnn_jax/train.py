@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from data_prep.errors import UserError
 from gatgnn_jax.cli import run_command
-from gatgnn_jax.config import PRESETS
 from gatgnn_jax.jobs.train_options import TrainOptions, as_file, asked_for, parse
+from gatgnn_jax.presets import PRESETS
 
 if TYPE_CHECKING:
     from gatgnn_jax.jobs.folds import Repeats

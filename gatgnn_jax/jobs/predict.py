@@ -135,6 +135,6 @@ def write_predictions(
 def table_columns(config: RunConfig, reliability: Reliability) -> list[str]:
     """The columns of a run's table."""
     with_intervals = reliability.intervals is not None
-    names = column_names(config.properties, config.train.ensemble > 1, with_intervals)
+    names = column_names(config.properties, config.train.members > 1, with_intervals)
     nearest = [] if reliability.training is None else ["nearest", "distance"]
     return ["id", *names, *nearest, "warning"]

@@ -18,7 +18,7 @@ from data_prep.properties import Task
 from data_prep.settings import check_types
 from gatgnn_jax.choices import ClassWeight, Device, GroupBy, LoggerName, Streaming
 from gatgnn_jax.cli import read_options
-from gatgnn_jax.config import PRESETS, ModelConfig, Preset, PresetName, TrainConfig
+from gatgnn_jax.config import ModelConfig, TrainConfig, members_of
 from gatgnn_jax.jobs.settings_file import (
     NOTHING,
     SECTIONS,
@@ -27,6 +27,7 @@ from gatgnn_jax.jobs.settings_file import (
     to_yaml,
     with_values,
 )
+from gatgnn_jax.presets import PRESETS, Preset, PresetName
 
 if TYPE_CHECKING:
     from gatgnn_jax.training.prepare import NewRun
@@ -153,7 +154,8 @@ def defaults(arguments: list[str]) -> TrainOptions:
     name = named or given.options.get("preset")
     preset = next((p for known, p in PRESETS.items() if known == name), PRESETS["default"])
     try:
-        preset = _with_file(preset, given)
+        first = _first_of(_last_value(arguments, "--ensemble") or given.train.get("ensemble"))
+        preset = _with_file(preset, given, first or preset.model.model)
         network = _last_value(arguments, "--model") or preset.model.model
         starts = _last_value(arguments, "--init-from") or preset.train.init_from
         default = TrainOptions(
@@ -194,9 +196,15 @@ def _no_check(settings: Any) -> None:
     pass
 
 
-def _with_file(preset: Preset, given: FileSettings) -> Preset:
-    """A preset with the settings of a file on top."""
-    network = preset.sizes_for(str(given.model.get("model", preset.model.model)))
+def _first_of(ensemble: Any) -> str | None:
+    """The network that an ensemble names first, if it names any."""
+    is_named = isinstance(ensemble, str) and ":" in ensemble
+    return next(iter(members_of(ensemble))) if is_named else None
+
+
+def _with_file(preset: Preset, given: FileSettings, network_name: str) -> Preset:
+    """A preset with the settings of a file on top, for the network of a name or the file's own."""
+    network = preset.sizes_for(str(given.model.get("model", network_name)))
     return Preset(
         with_values(preset.graph, given.graph),
         with_values(network, given.model),
@@ -216,9 +224,17 @@ def _last_value(arguments: list[str], option: str) -> str | None:
 
 
 def asked_for(options: TrainOptions) -> "NewRun":
-    """The training that the options describe."""
+    """The training that the options describe.
+
+    Raises:
+        UserError: `--ensemble` and `--model` contradict each other.
+    """
     from gatgnn_jax.training.prepare import NewRun
 
+    try:
+        others = PRESETS[options.preset].others_for(options.model, options.train)
+    except ValueError as error:
+        raise UserError(str(error)) from None
     return NewRun(
         graph=options.graph,
         source=options.data,
@@ -233,6 +249,7 @@ def asked_for(options: TrainOptions) -> "NewRun":
         transform=options.transform,
         weight=options.weight,
         class_weight=options.class_weight,
+        others=others,
     )
 
 
