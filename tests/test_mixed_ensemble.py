@@ -129,7 +129,7 @@ def test_what_it_cannot_do_is_said(
     cases = [
         (convert.main, [run, "--to-torch", "--out", tmp_path / "x.pt"], "cannot express"),
         (explain.main, [run, salt, "--out", tmp_path], "no attention in common"),
-        (train.main, ["--init-from", run, *new], "is an ensemble"),
+        (train.main, ["--init-from", run, *new], "has different networks: give a run of one kind"),
         (train.main, ["--ensemble=gatgnn:1,cgcnn:1", "--init-from", run, *new], "one kind of"),
         (train.main, ["--ensemble=gatgnn:1,foo:2", *new], "model is 'foo': choose one of gatgnn"),
         (train.main, ["--ensemble=gatgnn:1,gatgnn:2", *new], "name each network once"),
