@@ -90,10 +90,13 @@ def of_property(config: RunConfig, model: ModelState, p: Property) -> tuple[RunC
 
 def network(config: RunConfig) -> str:
     """What a card calls the network, or those of an ensemble."""
-    label, layers = LAYERS[config.model.model]
-    members = config.train.ensemble
-    sizes = f"{config.model.num_layers} {layers}"
-    return f"{label}, {sizes}" if members == 1 else f"{label}, ensemble of {members}, {sizes} each"
+    parts = []
+    for model, members in config.networks:
+        label, layers = LAYERS[model.model]
+        sizes = f"{model.num_layers} {layers}"
+        several = f"{label}, ensemble of {members}, {sizes} each"
+        parts.append(f"{label}, {sizes}" if members == 1 else several)
+    return ", and ".join(parts)
 
 
 def of_one_property(known: Reliability, config: RunConfig, p: Property) -> Reliability:

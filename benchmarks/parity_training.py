@@ -36,9 +36,9 @@ from data_prep.properties import resolve_property
 from data_prep.targets import select_targets
 from gatgnn_jax.batches.splits import make_split
 from gatgnn_jax.cli import run_command, use_device
-from gatgnn_jax.config import PRESETS
 from gatgnn_jax.pages.plots import STYLE, save
 from gatgnn_jax.prediction.columns import unit_of
+from gatgnn_jax.presets import PRESETS
 from gatgnn_jax.runs.config import DataInfo, RunConfig
 
 FRAMEWORKS: tuple[Framework, ...] = ("jax", "pytorch")

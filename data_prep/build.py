@@ -19,6 +19,7 @@ from data_prep.options import FloatOrNone, IntOrNone, TextOrNone
 from data_prep.progress import plain_console, track
 from data_prep.properties import resolve_property
 from data_prep.targets import select_targets
+from data_prep.workers import Workers, workers_of
 
 if TYPE_CHECKING:
     from data_prep.dataset import GraphDataset
@@ -30,7 +31,7 @@ def build_dataset(
     source: Path,
     config: GraphConfig,
     *,
-    workers: int | None = None,
+    workers: Workers = None,
     progress: bool = True,
     limit: int | None = None,
 ) -> tuple["GraphDataset", list[Skipped]]:
@@ -177,6 +178,8 @@ class BuildOptions:
     """Use the first crystals only."""
     workers: IntOrNone = None
     """Processes to use; all cores by default."""
+    dask: TextOrNone = None
+    """Prepare the graphs on a Dask cluster: local, the JSON file of its scheduler, or HOST:PORT."""
     quiet: bool = False
     """Show errors only."""
 
@@ -209,7 +212,7 @@ def run(options: BuildOptions) -> None:
     dataset, skipped = build_dataset(
         options.source,
         config,
-        workers=options.workers,
+        workers=workers_of(options.workers, options.dask),
         progress=not options.quiet,
         limit=options.limit,
     )

@@ -20,6 +20,7 @@ from data_prep.files import kept_folder, remove_unfinished
 from data_prep.progress import plain_console
 from data_prep.reading.folders import is_folder, visible_files
 from data_prep.storage import load_dataset
+from data_prep.workers import Workers
 
 BUNDLED = Path(__file__).parent / "bundled" / "elastic_2015.jsonl.gz"
 """1,181 crystals with bulk modulus, shear modulus and Poisson ratio; see its README."""
@@ -30,7 +31,7 @@ def open_dataset(
     config: GraphConfig,
     *,
     cache_dir: Path | None = None,
-    workers: int | None = None,
+    workers: Workers = None,
     quiet: bool = False,
     limit: int | None = None,
 ) -> tuple[GraphDataset, list[Skipped]]:

@@ -4,29 +4,26 @@ import itertools
 import math
 import os
 import time
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import BrokenExecutor, Executor, Future
+from functools import partial
 from typing import NamedTuple
 
 from threadpoolctl import threadpool_limits
 
 from data_prep.config import GraphConfig
 from data_prep.dataset import GraphDataset
-from data_prep.errors import BadCrystal, UserError
+from data_prep.errors import BadCrystal
 from data_prep.graph import CrystalGraph, build_graph
 from data_prep.packing import pack
 from data_prep.reading.formats import Record
 from data_prep.reading.sources import Item, read_item
+from data_prep.workers import Workers, in_order
 
 HEAD_START = 2.0
 """Seconds to work alone before other processes are started, which takes about as long."""
 
 BATCH = 64
 """Crystals a process gets at a time."""
-
-RETRIES = 1
-"""How often in a row processes may be killed before the work is given up."""
 
 
 class Featurized(NamedTuple):
@@ -37,7 +34,7 @@ class Featurized(NamedTuple):
 
 
 def featurize(
-    items: Iterable[Item], config: GraphConfig, workers: int | None = None
+    items: Iterable[Item], config: GraphConfig, workers: Workers = None
 ) -> Iterator[Featurized]:
     """The graph of every item, in the order of the items.
 
@@ -47,71 +44,20 @@ def featurize(
         workers: processes to use; all cores by default. Small jobs stay in this process.
 
     Raises:
-        UserError: processes are killed again and again.
+        UserError: processes are killed again and again, or a cluster cannot be used.
     """
     workers = workers or available_cores()
     items = iter(items)
-    alone_until = time.monotonic() + (HEAD_START if workers > 1 else math.inf)
+    alone = isinstance(workers, int) and workers <= 1
+    alone_until = time.monotonic() + (math.inf if alone else HEAD_START)
     batches = iter(lambda: list(itertools.islice(items, BATCH)), [])
     while time.monotonic() < alone_until:
         batch = next(batches, None)
         if batch is None:
             return
         yield from _featurize_batch(batch, config)
-    yield from _in_processes(batches, config, workers)
-
-
-def _in_processes(
-    batches: Iterator[list[Item]], config: GraphConfig, workers: int
-) -> Iterator[Featurized]:
-    """Batches by other processes, with a few under way at any time: memory stays flat.
-
-    Raises:
-        UserError: processes are killed again and again.
-    """
-    # Imported where needed: small jobs do without.
-    from joblib.externals.loky import get_reusable_executor
-
-    under_way: deque[tuple[list[Item], Future[_Packed]]] = deque()
-    kills = 0
-    # joblib's own processes: they are started afresh rather than forked (JAX may have threads
-    # running in this one) and do not import the program that was run.
-    executor = get_reusable_executor(max_workers=workers)
-    try:
-        while True:
-            while len(under_way) < 2 * workers and (batch := next(batches, None)):
-                under_way.append((batch, _submit(executor, batch, config)))
-            if not under_way:
-                return
-            try:
-                packed = under_way[0][1].result()
-            except BrokenExecutor:
-                # Most often for want of memory. Nothing is lost: what was under way is given to
-                # new processes.
-                kills += 1
-                if kills > RETRIES:
-                    raise UserError(
-                        "a process that prepares graphs was killed, and so was the next one: if "
-                        "the memory does not suffice, use fewer --workers"
-                    ) from None
-                executor = get_reusable_executor(max_workers=workers)
-                under_way = deque((b, _submit(executor, b, config)) for b, _ in under_way)
-                continue
-            kills = 0
-            under_way.popleft()
-            yield from _unpacked(packed)
-    finally:
-        # They would wait for more work for minutes, beside the training that follows.
-        executor.shutdown(wait=True, kill_workers=True)
-
-
-def _submit(executor: Executor, batch: list[Item], config: GraphConfig) -> "Future[_Packed]":
-    try:
-        return executor.submit(_featurize_packed, batch, config)
-    except BrokenExecutor as error:  # as if it had been killed a moment later
-        future: Future[_Packed] = Future()
-        future.set_exception(error)
-        return future
+    for packed in in_order(partial(_featurize_packed, config=config), batches, workers):
+        yield from _unpacked(packed)
 
 
 def available_cores() -> int:

@@ -17,9 +17,9 @@ from data_prep.graph import build_graph
 from data_prep.properties import Task
 from data_prep.reading.given import Crystals, Given, Values, as_list, names_in
 from data_prep.reading.sources import StructureLike, open_structures, read_one
+from data_prep.workers import Workers
 from gatgnn_jax.batches.splits import subset_names
 from gatgnn_jax.cli import Device, use_device
-from gatgnn_jax.config import PRESETS, PresetName
 from gatgnn_jax.models.base import ModelState
 from gatgnn_jax.objective import value_slices
 from gatgnn_jax.prediction.engines import StreamPredictor
@@ -30,6 +30,7 @@ from gatgnn_jax.prediction.reliability import UNKNOWN, Reliability, read_reliabi
 from gatgnn_jax.prediction.result import Predictions
 from gatgnn_jax.prediction.stream import predict_source
 from gatgnn_jax.prediction.training_crystals import Neighbor
+from gatgnn_jax.presets import PRESETS, PresetName
 from gatgnn_jax.runs.config import RunConfig
 from gatgnn_jax.runs.directory import RunDirectory, kept_crystals, next_run_directory
 
@@ -104,7 +105,7 @@ class Predictor:
         self,
         structures: Crystals,
         *,
-        workers: int | None = None,
+        workers: Workers = None,
     ) -> Predictions:
         """Predict one structure, or any mix of several; nothing is written.
 
@@ -113,7 +114,7 @@ class Predictor:
                 POSCAR files, folders of them, JSON lines, JSON or CSV of structures; or a table
                 (DataFrame) with a column of these.
             workers: processes that prepare the graphs; all cores by default, but only for large
-                jobs.
+                jobs. Or a Dask cluster: `data_prep.workers.Dask("HOST:PORT")`.
 
         Returns:
             A row for each crystal, in the order given; those that cannot be predicted with the
@@ -148,7 +149,7 @@ class Predictor:
             transformed,
             tuple(warnings),
             tuple(reasons),
-            uncertainty if self.config.train.ensemble > 1 else None,
+            uncertainty if self.config.train.members > 1 else None,
             None if known.intervals is None else half_width,
             None if known.training is None else tuple(neighbors),
         )
@@ -192,7 +193,7 @@ def fit(
     weight: str | Sequence[float] | None = None,
     class_weight: Literal["balanced", "none"] = "balanced",
     device: Device = "auto",
-    workers: int | None = None,
+    workers: Workers = None,
     quiet: bool = False,
     pages: bool = True,
     **settings: Any,
@@ -226,7 +227,7 @@ def fit(
             of a column with them.
         class_weight: let all classes count alike however many crystals they have, or each crystal.
         device: what to run on.
-        workers: processes that prepare the data; all cores by default.
+        workers: processes that prepare the data, or a Dask cluster; all cores by default.
         quiet: show errors only.
         pages: draw pictures and write `report.html` at the end.
         settings: any setting of graph, model or training by name, as `epochs` or `neurons`.
@@ -242,7 +243,8 @@ def fit(
     from gatgnn_jax.pipeline import Execution
     from gatgnn_jax.training.prepare import NewRun
 
-    chosen = PRESETS[preset].changed(settings)
+    base = PRESETS[preset]
+    chosen = base.changed(settings)
     how = Execution(device=device, workers=workers, quiet=quiet, pages=pages)
     request = NewRun(
         graph=chosen.graph,
@@ -258,6 +260,7 @@ def fit(
         transform=transform,
         weight=weight if isinstance(weight, str) else None,
         class_weight=class_weight,
+        others=base.others_for(chosen.model, chosen.train),
     )
     place = None if run_dir is None else Path(run_dir)
     if (data is None or isinstance(data, str | Path)) and (y is None or isinstance(y, str)):

@@ -1,20 +1,15 @@
 """What a run is made of: frozen, validated dataclasses, saved as JSON with every run."""
 
-import difflib
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+import re
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
-from data_prep.config import GRAPH_PRESETS, GraphConfig
 from data_prep.options import NothingByDefault, TextOrNone
 from data_prep.settings import ADDED_LATER, check_types
 
 Precision = Literal["float32", "tensorfloat32", "bfloat16"]
 ScheduleName = Literal["piecewise", "one-cycle", "cosine"]
-PresetName = Literal[
-    "default", "best", "paper-cgcnn", "paper-megnet", "official", "gated", "cgcnn", "megnet"
-]
 
 
 def _check_at_least(config: Any, name: str, least: int) -> None:
@@ -101,16 +96,24 @@ class ModelConfig:
             raise ValueError(f"gaussian_step is {self.gaussian_step}: it must be above 0")
 
 
-PUBLISHED_SIZES: dict[str, ModelConfig] = {
-    "gatgnn": ModelConfig(),
-    "gated-gatgnn": ModelConfig("gated-gatgnn", num_layers=3, hidden_layers=1, hidden_neurons=128),
-    "cgcnn": ModelConfig(
-        "cgcnn", num_layers=3, hidden_layers=1, hidden_neurons=128, **ATTENTION_ONLY
-    ),
-    "megnet": ModelConfig("megnet", num_layers=3, neurons=32, **ATTENTION_ONLY),
-}
-"""GATGNN's for CGCNN graphs, the defaults of CGCNN's program, and those of MEGNet's Figure 2; the
-gated network is this program's own."""
+def members_of(ensemble: int | str) -> dict[str, int]:
+    """How many networks of which name an ensemble has; if they are all the same, without a name.
+
+    Raises:
+        ValueError: a text that does not say so.
+    """
+    if isinstance(ensemble, int):
+        return {"": ensemble}
+    pairs = [part.strip().rpartition(":") for part in ensemble.split(",")]
+    names = [name for name, _, _ in pairs]
+    if not all(name and re.fullmatch("[1-9][0-9]*", count) for name, _, count in pairs):
+        raise ValueError(
+            f"ensemble is {ensemble!r}: give a number, or how many of which network, as "
+            "gatgnn:2,gated-gatgnn:3"
+        )
+    if len(set(names)) < len(names):
+        raise ValueError(f"ensemble is {ensemble!r}: name each network once")
+    return {name: int(count) for name, _, count in pairs}
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,9 @@ class TrainConfig:
             the last 100 steps, or the last tenth of all so far while that is less); predictions are
             made with the average. 0: none is kept.
         ensemble: networks trained at once, from different initial weights on the same batches; the
-            prediction is their mean, and their spread its uncertainty.
+            prediction is their mean, and their spread its uncertainty. Of different networks how
+            many each, as gatgnn:2,gated-gatgnn:3; the settings are the first one's, and the others
+            have the sizes that --model gives them.
         patience: epochs without a better validation error after which training stops.
         seed: of the initial weights, the batches, and random clusters.
         init_from: a trained run whose weights to start from; the last layer starts anew if it
@@ -159,7 +164,7 @@ class TrainConfig:
     standardize: bool = True
     huber_delta: float = 1.0
     averaging: float = 0.0
-    ensemble: int = 1
+    ensemble: int | str = 1
     patience: int = 150
     seed: int = 0
     init_from: TextOrNone = None
@@ -169,10 +174,13 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check_types(self)
-        for name in ("epochs", "ensemble", "patience"):
+        for name in ("epochs", "patience"):
             _check_at_least(self, name, 1)
         for name in ("seed", "batch_size"):
             _check_at_least(self, name, 0)
+        if isinstance(self.ensemble, int):
+            _check_at_least(self, "ensemble", 1)
+        members_of(self.ensemble)
         for name in ("learning_rate", "decay", "huber_delta"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be above 0")
@@ -200,6 +208,11 @@ class TrainConfig:
         return replace(self, batch_size=min(max(math.ceil(crystals / 10), 16), 256))
 
     @property
+    def members(self) -> int:
+        """How many networks are trained."""
+        return sum(members_of(self.ensemble).values())
+
+    @property
     def frozen_parts(self) -> tuple[str, ...]:
         """What `freeze` names."""
         return tuple(part.strip() for part in self.freeze.split(",") if part.strip())
@@ -208,93 +221,3 @@ class TrainConfig:
     def milestone_epochs(self) -> tuple[int, ...]:
         """The epochs (counted from 0) whose first step takes the next lower rate."""
         return tuple(round(share * self.epochs) for share in self.milestones)
-
-
-@dataclass(frozen=True)
-class Preset:
-    """Settings that belong together; each can still be changed one by one."""
-
-    graph: GraphConfig = field(default_factory=GraphConfig)
-    model: ModelConfig = field(default_factory=ModelConfig)
-    train: TrainConfig = field(default_factory=TrainConfig)
-
-    def training(self, from_a_run: bool) -> TrainConfig:
-        """How to train: from initial weights, or from those of a trained run.
-
-        What differs was chosen by validation: docs/experiments.md.
-        """
-        return replace(self.train, taken_rate=0.3, warm_up=0.2) if from_a_run else self.train
-
-    def sizes_for(self, name: str) -> ModelConfig:
-        """The settings that `--model name` starts from: the preset's, if it is such a network.
-
-        Of another network they are the published sizes, with the Gaussians of the preset's graphs.
-        """
-        own, asked = ("gatgnn" if n == "gat" else n for n in (self.model.model, name))
-        if asked == own or asked not in PUBLISHED_SIZES:
-            return self.model
-        return replace(PUBLISHED_SIZES[asked], gaussian_step=self.model.gaussian_step)
-
-    def changed(self, settings: Mapping[str, Any]) -> "Preset":
-        """With other settings of graph, model or training, by their names.
-
-        Raises:
-            TypeError: there is no setting of that name.
-            ValueError: a setting outside its range.
-        """
-        parts: dict[str, Any] = {
-            "graph": self.graph,
-            "model": self.sizes_for(settings.get("model", self.model.model)),
-            "train": self.training(settings.get("init_from") is not None),
-        }
-        owner = {f.name: name for name, own in parts.items() for f in fields(own)}
-        if unknown := sorted(settings.keys() - owner.keys()):
-            close = difflib.get_close_matches(unknown[0], owner, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise TypeError(f"no setting {unknown[0]!r}{hint}")
-        for name, own in parts.items():
-            chosen = {key: value for key, value in settings.items() if owner[key] == name}
-            parts[name] = replace(own, **chosen)
-        return Preset(**parts)
-
-
-PRESETS: dict[PresetName, Preset] = {
-    # The default with what lowered validation errors since: docs/experiments.md.
-    "best": Preset(train=TrainConfig(batch_size=0, averaging=0.99)),
-    # Section 2.4. The paper names no milestones, no weight decay and no units of the targets: the
-    # decay is the published program's, the others were chosen by validation (docs/experiments.md).
-    "paper-cgcnn": Preset(),
-    # The same, with smaller batches of few crystals.
-    "default": Preset(train=TrainConfig(batch_size=0)),
-    "paper-megnet": Preset(
-        graph=GRAPH_PRESETS["megnet"], model=ModelConfig(num_layers=7, gaussian_step=0.5)
-    ),
-    # The defaults of the published program: it counts missing neighbours as fake edges, takes
-    # targets as they are, and has its second milestone beyond its 200 epochs.
-    "official": Preset(
-        graph=GraphConfig(fake_edges=True),
-        model=ModelConfig(num_layers=3),
-        train=TrainConfig(epochs=200, milestones=(0.75, 1.25), decay=0.3, standardize=False),
-    ),
-    # A recipe for thousands of crystals, chosen by validation: docs/experiments.md.
-    "gated": Preset(
-        model=PUBLISHED_SIZES["gated-gatgnn"],
-        train=TrainConfig(
-            epochs=90,
-            batch_size=64,
-            learning_rate=4e-3,
-            schedule="one-cycle",
-            weight_decay=0.15,
-            huber_delta=0.1,
-            averaging=0.998,
-        ),
-    ),
-    # The other networks on equal terms: in their published sizes, on the graphs that the GATGNN
-    # paper names after them, with its training. (CGCNN itself was trained by SGD with momentum 0.9
-    # and a rate of 0.01 to 0.05, dropping tenfold once; MEGNet by Adam with 1e-3, on all
-    # neighbours within 4 Å and finer Gaussians.)
-    "cgcnn": Preset(model=PUBLISHED_SIZES["cgcnn"]),
-    "megnet": Preset(
-        graph=GRAPH_PRESETS["megnet"], model=replace(PUBLISHED_SIZES["megnet"], gaussian_step=0.5)
-    ),
-}

@@ -10,6 +10,7 @@ from data_prep.build import skipped_table
 from data_prep.config import GraphConfig
 from data_prep.errors import UserError, number_of
 from data_prep.progress import plain_console
+from data_prep.workers import Workers
 from gatgnn_jax.batches.devices import data_mesh, meet_on_devices
 from gatgnn_jax.batches.processes import (
     advise,
@@ -51,7 +52,7 @@ class Execution:
     device: Device = "auto"
     stream: Streaming = "auto"
     log: tuple[LoggerName, ...] = ()
-    workers: int | None = None
+    workers: Workers = None
     quiet: bool = False
     trust_code: bool = False
     pages: bool = True
@@ -108,7 +109,8 @@ def _prepared(request: NewRun, how: Execution) -> tuple[Prepared, dict[str, str]
     """Data and settings of a new run, and the source of the user's own classes."""
     model, sources = own_code.adopt(request.model)
     request = replace(request, model=model)
-    check_network(model, request.graph)
+    for own in (model, *request.others):
+        check_network(own, request.graph)
     return how.prepare(request), sources
 
 

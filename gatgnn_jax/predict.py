@@ -15,7 +15,7 @@ from typing import Annotated
 
 import tyro
 
-from data_prep.options import IntOrNone, NothingByDefault
+from data_prep.options import IntOrNone, NothingByDefault, TextOrNone
 from gatgnn_jax.choices import Device
 from gatgnn_jax.cli import read_options, run_command
 
@@ -40,6 +40,8 @@ class PredictOptions:
     """What to run on."""
     workers: IntOrNone = None
     """Processes that prepare the graphs; all cores by default."""
+    dask: TextOrNone = None
+    """Prepare them on a Dask cluster: local, the JSON file of its scheduler, or HOST:PORT."""
     trust_code: bool = False
     """Run the layers and attentions that came with the run, wherever it is from."""
     quiet: bool = False

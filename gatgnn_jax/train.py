@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from data_prep.errors import UserError
 from gatgnn_jax.cli import run_command
-from gatgnn_jax.config import PRESETS
 from gatgnn_jax.jobs.train_options import TrainOptions, as_file, asked_for, parse
+from gatgnn_jax.presets import PRESETS
 
 if TYPE_CHECKING:
     from gatgnn_jax.jobs.folds import Repeats
@@ -19,6 +19,7 @@ def main(arguments: list[str]) -> int:
     if options.print_config:
         sys.stdout.write(as_file(options))
         return 0
+    from data_prep.workers import workers_of
     from gatgnn_jax.batches.processes import joined
     from gatgnn_jax.jobs.folds import go_on_all, is_several, start_all
     from gatgnn_jax.pipeline import Execution, go_on, start
@@ -27,7 +28,7 @@ def main(arguments: list[str]) -> int:
         options.device,
         options.stream,
         options.log,
-        options.workers,
+        workers_of(options.workers, options.dask),
         options.quiet,
         options.trust_code,
     )
@@ -64,7 +65,7 @@ def _refuse_other_settings(options: TrainOptions) -> None:
     """A resumed run keeps its settings; say so instead of ignoring what was asked for."""
     preset = PRESETS[options.preset]
     default = TrainOptions(graph=preset.graph, model=preset.model, train=preset.train)
-    own = {"device", "stream", "log", "workers", "quiet", "trust_code"}
+    own = {"device", "stream", "log", "workers", "dask", "quiet", "trust_code"}
     allowed = own | {"resume", "distributed"}
     changed = [
         f.name.replace("_", "-")

@@ -111,7 +111,7 @@ def untrained_run(
 ) -> Path:
     """A run directory with the initial weights, as after a conversion; a split makes it a run."""
     model = ModelConfig(**({"num_layers": 1, "neurons": 8, "heads": 2} | settings))
-    graph = graph_for(model, GraphConfig())
+    graph = graph_for([model], GraphConfig())
     dataset, _ = open_dataset(source, graph, quiet=True)
     config = RunConfig(
         graph=graph,

@@ -18,11 +18,12 @@ from data_prep.graph import build_graph
 from data_prep.packing import pack
 from gatgnn_jax.batches.arrays import BatchShape, CrystalArrays, crystal_arrays
 from gatgnn_jax.batches.gathering import gather_batch
-from gatgnn_jax.config import PUBLISHED_SIZES, ModelConfig
+from gatgnn_jax.config import ModelConfig
 from gatgnn_jax.models.base import Network, Output
 from gatgnn_jax.models.gatgnn import GATGNN
 from gatgnn_jax.models.layers import AGATLayer
 from gatgnn_jax.models.networks import new_network
+from gatgnn_jax.presets import PUBLISHED_SIZES
 
 GLOBAL_ATTENTIONS: tuple[str, ...] = (
     "composition",

@@ -4,7 +4,8 @@ import dataclasses
 
 import pytest
 
-from gatgnn_jax.config import PRESETS, TrainConfig
+from gatgnn_jax.config import TrainConfig
+from gatgnn_jax.presets import PRESETS
 from gatgnn_jax.runs.directory import RunDirectory
 from gatgnn_jax.train import asked_for, parse
 from gatgnn_jax.training.prepare import prepare

@@ -13,8 +13,8 @@ from pymatgen.core import Lattice, Structure
 from pymatgen.io.cif import CifWriter
 
 from gatgnn_jax import Predictor, explain
-from gatgnn_jax.config import PRESETS
 from gatgnn_jax.pages.explain_page import color_domain
+from gatgnn_jax.presets import PRESETS
 from tests.browser import open_page
 from tests.commands import bundled_rows, error_of, untrained_run
 from tests.page_scripts import script

@@ -14,10 +14,11 @@ from scipy.special import expit, softmax
 from data_prep.config import GraphConfig
 from gatgnn_jax import convert, embed, explain
 from gatgnn_jax.batches.layout import Neighborhoods
-from gatgnn_jax.config import PUBLISHED_SIZES, ModelConfig
+from gatgnn_jax.config import ModelConfig
 from gatgnn_jax.models.base import parameter_count
 from gatgnn_jax.models.gated import GatedAttentionLayer
 from gatgnn_jax.models.networks import new_network
+from gatgnn_jax.presets import PUBLISHED_SIZES
 from gatgnn_jax.runs.directory import RunDirectory
 from gatgnn_jax.train import parse
 from tests.commands import SMALL, bundled_rows, error_of, evaluate_to, train_run

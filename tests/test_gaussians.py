@@ -12,8 +12,9 @@ from data_prep.graph import CrystalGraph
 from data_prep.packing import pack
 from data_prep.storage import load_dataset, save_dataset
 from gatgnn_jax import Predictor, train
-from gatgnn_jax.config import PRESETS, ModelConfig
+from gatgnn_jax.config import ModelConfig
 from gatgnn_jax.models.ops import GaussianBasis
+from gatgnn_jax.presets import PRESETS
 from gatgnn_jax.runs.directory import RunDirectory
 from tests.commands import TINY, error_of, train_run, untrained_run
 from tests.crystals import diamond, rock_salt

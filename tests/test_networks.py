@@ -9,8 +9,9 @@ from pymatgen.core import Structure
 
 from data_prep.config import GRAPH_PRESETS, GraphConfig
 from data_prep.errors import UserError
-from gatgnn_jax.config import PRESETS, PUBLISHED_SIZES, ModelConfig
+from gatgnn_jax.config import ModelConfig
 from gatgnn_jax.models.networks import NETWORKS
+from gatgnn_jax.presets import PRESETS, PUBLISHED_SIZES
 from gatgnn_jax.runs.directory import RunDirectory
 from gatgnn_jax.train import main, parse
 from tests.commands import on_two_devices, train_run

@@ -22,12 +22,13 @@ from data_prep.config import GraphConfig
 from data_prep.properties import Property
 from gatgnn_jax.batches.arrays import BatchShape
 from gatgnn_jax.batches.devices import data_mesh
-from gatgnn_jax.config import PUBLISHED_SIZES, ModelConfig, Precision, TrainConfig
+from gatgnn_jax.config import ModelConfig, Precision, TrainConfig
 from gatgnn_jax.models.base import Network
 from gatgnn_jax.models.ensemble import Ensemble
 from gatgnn_jax.models.networks import new_network
 from gatgnn_jax.prediction import explanation
 from gatgnn_jax.prediction.engines import make_predict
+from gatgnn_jax.presets import PUBLISHED_SIZES
 from gatgnn_jax.runs.config import RunConfig
 from gatgnn_jax.runs.directory import RunDirectory
 from gatgnn_jax.runs.ready_made import PRETRAINED

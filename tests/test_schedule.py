@@ -65,8 +65,8 @@ def test_unknown_ones_are_refused():
 
 
 def test_the_table_has_the_rates_of_training(tmp_path):
-    options = ["--schedule=one-cycle", "--epochs=5", "--limit=40", "--learning-rate=2e-3", *TINY]
-    run = train_run(tmp_path / "run", *options)
+    options = ["--schedule=one-cycle", "--epochs=5", "--limit=40", "--learning-rate=2e-3"]
+    run = train_run(tmp_path / "run", *options, "--batch-size=256", *TINY)
     table = pd.read_csv(run / "metrics.csv")
     schedule = learning_rate(
         TrainConfig(epochs=5, learning_rate=PEAK, schedule="one-cycle"), steps_per_epoch=1

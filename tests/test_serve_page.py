@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from gatgnn_jax import Predictor
-from gatgnn_jax.config import PRESETS
 from gatgnn_jax.jobs.serve import open_server
+from gatgnn_jax.presets import PRESETS
 from gatgnn_jax.serving.answers import MAX_BYTES, Models
 from gatgnn_jax.serving.examples import EXAMPLES
 from tests.accessibility import axe_violations, driven_browser

@@ -8,7 +8,7 @@ import pytest
 
 from data_prep.errors import UserError
 from gatgnn_jax import train
-from gatgnn_jax.config import PRESETS, PUBLISHED_SIZES
+from gatgnn_jax.presets import PRESETS, PUBLISHED_SIZES
 from tests.commands import TINY, assert_same_run, error_of, train_run, write_source
 
 YAML = """

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from gatgnn_jax import tune
-from gatgnn_jax.config import PRESETS
 from gatgnn_jax.jobs.ranges import Range, read_ranges
 from gatgnn_jax.pipeline import start
+from gatgnn_jax.presets import PRESETS
 from gatgnn_jax.runs.directory import RunDirectory
 from tests.commands import TINY, error_of
 

@@ -32,7 +32,7 @@ from data_prep.cache import open_dataset
 from data_prep.errors import UserError
 from data_prep.files import write_text
 from gatgnn_jax.cli import run_command
-from gatgnn_jax.config import PRESETS, PresetName
+from gatgnn_jax.presets import PRESETS, PresetName
 from gatgnn_jax.runs.directory import to_json
 from gatgnn_jax.train import TrainOptions, parse
 

@@ -20,8 +20,8 @@ from data_prep.properties import Task
 from data_prep.reading.given import Crystals, as_list
 from gatgnn_jax.api import Predictor, fit
 from gatgnn_jax.cli import Device, use_device
-from gatgnn_jax.config import PresetName
 from gatgnn_jax.prediction.result import Predictions
+from gatgnn_jax.presets import PresetName
 from gatgnn_jax.runs.config import RunConfig
 from gatgnn_jax.runs.directory import RunDirectory
 

@@ -13,7 +13,8 @@ from data_prep.errors import UserError
 from data_prep.progress import plain_console
 from data_prep.properties import Property, canonical_name, resolve_property
 from gatgnn_jax.cli import use_device
-from gatgnn_jax.config import PRESETS, ModelConfig
+from gatgnn_jax.config import ModelConfig
+from gatgnn_jax.presets import PRESETS
 from gatgnn_jax.published.cgcnn import MARK, from_cgcnn
 from gatgnn_jax.published.gatgnn import Imported, from_torch, to_torch
 from gatgnn_jax.runs.config import DataInfo, RunConfig

@@ -111,7 +111,7 @@ def first_columns(config: RunConfig, out: Path, with_intervals: bool) -> list[st
     """What a table of a run's vectors begins with."""
     if out.suffix == ".npz":
         return ["id", "vector"]
-    names = column_names(config.properties, config.train.ensemble > 1, with_intervals)
+    names = column_names(config.properties, config.train.members > 1, with_intervals)
     return ["id", *names, "v0"]
 
 

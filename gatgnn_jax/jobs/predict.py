@@ -10,6 +10,7 @@ from data_prep.errors import Skipped, UserError, number_of
 from data_prep.progress import plain_console
 from data_prep.properties import Property
 from data_prep.reading.sources import open_structures
+from data_prep.workers import Workers, workers_of
 from gatgnn_jax.cli import output_folder, use_device
 from gatgnn_jax.prediction.columns import column_names, digits_of, prediction_columns
 from gatgnn_jax.prediction.engines import Predicted, StreamPredictor
@@ -36,16 +37,19 @@ def predict(options: "PredictOptions") -> int:
     """Predict the crystals of all files; the exit status."""
     checked_batch_size(options.batch_size)
     files = named_files(options.files, "predict")
+    workers = workers_of(options.workers, options.dask)
     if options.out.is_dir():
         raise UserError(f"--out: {options.out} is a directory; give the name of a file")
     use_device(options.device)
     run = RunDirectory.open(options.run, options.trust_code)
     output_folder(options.out.parent)
     with one_writer(options.out):
-        return predict_files(options, run, files)
+        return predict_files(options, run, files, workers)
 
 
-def predict_files(options: "PredictOptions", run: RunDirectory, files: Sequence[Path]) -> int:
+def predict_files(
+    options: "PredictOptions", run: RunDirectory, files: Sequence[Path], workers: Workers
+) -> int:
     """Predict the crystals in the files, from where an earlier call was stopped; exit status."""
     source = open_structures(files)
     config, graphdef, model = run.load_best()
@@ -65,7 +69,7 @@ def predict_files(options: "PredictOptions", run: RunDirectory, files: Sequence[
         predictor,
         source,
         left_out,
-        workers=options.workers,
+        workers=workers,
         first=before.done,
         seen=table.ids(),
         label="" if options.quiet else "Predicting",
@@ -131,6 +135,6 @@ def write_predictions(
 def table_columns(config: RunConfig, reliability: Reliability) -> list[str]:
     """The columns of a run's table."""
     with_intervals = reliability.intervals is not None
-    names = column_names(config.properties, config.train.ensemble > 1, with_intervals)
+    names = column_names(config.properties, config.train.members > 1, with_intervals)
     nearest = [] if reliability.training is None else ["nearest", "distance"]
     return ["id", *names, *nearest, "warning"]

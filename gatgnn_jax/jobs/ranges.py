@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from data_prep.errors import UserError
-from gatgnn_jax.config import Preset
+from gatgnn_jax.presets import Preset
 
 if TYPE_CHECKING:
     import optuna

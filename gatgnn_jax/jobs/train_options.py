@@ -18,7 +18,7 @@ from data_prep.properties import Task
 from data_prep.settings import check_types
 from gatgnn_jax.choices import ClassWeight, Device, GroupBy, LoggerName, Streaming
 from gatgnn_jax.cli import read_options
-from gatgnn_jax.config import PRESETS, ModelConfig, Preset, PresetName, TrainConfig
+from gatgnn_jax.config import ModelConfig, TrainConfig, members_of
 from gatgnn_jax.jobs.settings_file import (
     NOTHING,
     SECTIONS,
@@ -27,6 +27,7 @@ from gatgnn_jax.jobs.settings_file import (
     to_yaml,
     with_values,
 )
+from gatgnn_jax.presets import PRESETS, Preset, PresetName
 
 if TYPE_CHECKING:
     from gatgnn_jax.training.prepare import NewRun
@@ -90,6 +91,9 @@ class TrainOptions:
     """Where else to send each epoch's metrics: tensorboard (to RUN/tensorboard), wandb."""
     workers: IntOrNone = None
     """Processes that prepare the data; all cores by default."""
+    dask: TextOrNone = None
+    """Prepare them on a Dask cluster: local, the JSON file of its scheduler, or HOST:PORT. See
+    docs/scaling.md."""
     trust_code: tyro.conf.FlagCreatePairsOff[bool] = False
     """Run the layers and attentions that came with a run to resume, wherever it is from."""
     distributed: TextOrNone = None
@@ -151,7 +155,9 @@ def defaults(arguments: list[str]) -> TrainOptions:
     preset = next((p for known, p in PRESETS.items() if known == name), PRESETS["default"])
     try:
         starts = _last_value(arguments, "--init-from") or given.train.get("init_from")
-        preset = _with_file(replace(preset, train=preset.training(starts is not None)), given)
+        preset = replace(preset, train=preset.training(starts is not None))
+        first = _first_of(_last_value(arguments, "--ensemble") or given.train.get("ensemble"))
+        preset = _with_file(preset, given, first or preset.model.model)
         network = _last_value(arguments, "--model") or preset.model.model
         default = TrainOptions(
             graph=preset.graph, model=preset.sizes_for(network), train=preset.train
@@ -189,9 +195,15 @@ def _no_check(settings: Any) -> None:
     pass
 
 
-def _with_file(preset: Preset, given: FileSettings) -> Preset:
-    """A preset with the settings of a file on top."""
-    network = preset.sizes_for(str(given.model.get("model", preset.model.model)))
+def _first_of(ensemble: Any) -> str | None:
+    """The network that an ensemble names first, if it names any."""
+    is_named = isinstance(ensemble, str) and ":" in ensemble
+    return next(iter(members_of(ensemble))) if is_named else None
+
+
+def _with_file(preset: Preset, given: FileSettings, network_name: str) -> Preset:
+    """A preset with the settings of a file on top, for the network of a name or the file's own."""
+    network = preset.sizes_for(str(given.model.get("model", network_name)))
     return Preset(
         with_values(preset.graph, given.graph),
         with_values(network, given.model),
@@ -211,9 +223,17 @@ def _last_value(arguments: list[str], option: str) -> str | None:
 
 
 def asked_for(options: TrainOptions) -> "NewRun":
-    """The training that the options describe."""
+    """The training that the options describe.
+
+    Raises:
+        UserError: `--ensemble` and `--model` contradict each other.
+    """
     from gatgnn_jax.training.prepare import NewRun
 
+    try:
+        others = PRESETS[options.preset].others_for(options.model, options.train)
+    except ValueError as error:
+        raise UserError(str(error)) from None
     return NewRun(
         graph=options.graph,
         source=options.data,
@@ -228,6 +248,7 @@ def asked_for(options: TrainOptions) -> "NewRun":
         transform=options.transform,
         weight=options.weight,
         class_weight=options.class_weight,
+        others=others,
     )
 
 

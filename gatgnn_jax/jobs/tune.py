@@ -10,10 +10,10 @@ import pandas as pd
 
 from data_prep.errors import UserError
 from data_prep.files import write_text
-from gatgnn_jax.config import Preset
 from gatgnn_jax.jobs.ranges import Range, read_ranges, written
 from gatgnn_jax.jobs.train_options import TrainOptions, asked_for, parse
 from gatgnn_jax.pipeline import Execution, go_on, start
+from gatgnn_jax.presets import Preset
 from gatgnn_jax.runs.directory import RunDirectory
 from gatgnn_jax.runs.one_writer import one_writer
 

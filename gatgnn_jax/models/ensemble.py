@@ -1,9 +1,9 @@
 """Several networks trained as one: their mean is the prediction, their spread its uncertainty.
 
-Members differ in their initial weights only and see the same batches, so that a batch is gathered
-once. Nothing else need know: to the optimizer and the checkpoint an ensemble is a network whose
-arrays have a member axis in front, and as no parameter is shared, the gradient of the summed loss
-is each member's own.
+Members see the same batches, so that a batch is gathered once. Nothing else need know: to the
+optimizer and the checkpoint an ensemble is a network, and as no parameter is shared, the gradient
+of the summed loss is each member's own. Those that differ in their initial weights only have their
+arrays stacked, with a member axis in front; different networks stand beside one another.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ def call_members(model: Network, graph: jraph.GraphsTuple, **arguments: Any) -> 
     Predictions are [G, M, outputs] and crystal vectors [G, M, F]; arguments as of `Network`.
     """
     output = model(graph, **arguments)
-    if isinstance(model, Ensemble):
+    if isinstance(model, Ensemble | MixedEnsemble):
         return output
     return output._replace(
         prediction=output.prediction[:, None], crystal_vector=output.crystal_vector[:, None]
@@ -70,4 +70,31 @@ class Ensemble(nnx.Module):
             atom_attention=output.atom_attention.mean(0),
             crystal_vector=jnp.moveaxis(output.crystal_vector, 0, 1),
             edge_attention=tuple(layer.mean(0) for layer in output.edge_attention),
+        )
+
+
+class MixedEnsemble(nnx.Module):
+    """Different networks, or ensembles of each, called like one network."""
+
+    def __init__(self, groups: Sequence[Network]):
+        """The networks, and ensembles of equal ones, in the order of the member axis."""
+        self.groups = nnx.List(groups)
+
+    def __call__(self, graph: jraph.GraphsTuple, **arguments: Any) -> Output:
+        """Every member's predictions [G, M, outputs]; arguments as of `Network`.
+
+        The vectors of a crystal, which differ in length, are one: [G, 1, F of all members]. The
+        attention to atoms is the members' mean; that to neighbours has no meaning in common.
+        """
+        outputs = [call_members(group, graph, **arguments) for group in self.groups]
+        members = [output.prediction.shape[1] for output in outputs]
+        attention = jnp.stack([output.atom_attention for output in outputs])
+        vectors = [output.crystal_vector for output in outputs]
+        return Output(
+            prediction=jnp.concatenate([output.prediction for output in outputs], axis=1),
+            atom_attention=jnp.average(attention, axis=0, weights=jnp.array(members)),
+            crystal_vector=jnp.concatenate(
+                [vector.reshape(len(vector), 1, -1) for vector in vectors], axis=2
+            ),
+            edge_attention=(),
         )

@@ -1,6 +1,6 @@
 """From settings to a network: the one place where a model's name becomes a module."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -58,10 +58,10 @@ def kind_of(name: str) -> Kind:
     )
 
 
-def graph_for(model: ModelConfig, graph: GraphConfig) -> GraphConfig:
-    """The graph settings with all that a model needs: clusters where it attends to them."""
-    attention = GLOBAL_ATTENTIONS.get(model.global_attention)
-    needed = attention is not None and attention.clusters
+def graph_for(models: Iterable[ModelConfig], graph: GraphConfig) -> GraphConfig:
+    """The graph settings with all that models need: clusters where one attends to them."""
+    attentions = [GLOBAL_ATTENTIONS.get(model.global_attention) for model in models]
+    needed = any(attention is not None and attention.clusters for attention in attentions)
     return replace(graph, clusters=graph.clusters or needed)
 
 

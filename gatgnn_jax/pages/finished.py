@@ -76,7 +76,7 @@ class Finished:
 
     def uncertainty(self, p: Property) -> np.ndarray | None:
         """The spread of an ensemble's members, float64 [C]; None for a single network."""
-        return self.column("uncertainty", p) if self.config.train.ensemble > 1 else None
+        return self.column("uncertainty", p) if self.config.train.members > 1 else None
 
     def half_width(self, p: Property) -> np.ndarray | None:
         """How far the intervals reach to either side, float64 [C]; None for a run without."""

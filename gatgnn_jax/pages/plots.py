@@ -43,7 +43,7 @@ def draw_training(directory: Path, run: Finished) -> None:
         )
     )
     parity(predicted, target, properties, directory)
-    if run.config.train.ensemble > 1 and "test" in predicted:
+    if run.config.train.members > 1 and "test" in predicted:
         test = subset == "test"
         drawn, truth, spread = (
             _stacked(own, properties)[test] for own in (run.predicted, run.aim, run.uncertainty)

@@ -15,7 +15,6 @@ from data_prep.errors import Skipped
 from data_prep.labels import formula
 from data_prep.properties import Property
 from gatgnn_jax.batches.splits import SUBSETS
-from gatgnn_jax.config import PRESETS
 from gatgnn_jax.models.global_attention import label_of
 from gatgnn_jax.objective import METRICS, metrics
 from gatgnn_jax.pages.calibration import calibration_numbers
@@ -23,6 +22,7 @@ from gatgnn_jax.pages.classes import class_numbers
 from gatgnn_jax.pages.finished import Finished
 from gatgnn_jax.prediction.columns import digits_of, in_own_unit, unit_of
 from gatgnn_jax.prediction.coverage import coverage_groups
+from gatgnn_jax.presets import PRESETS
 from gatgnn_jax.runs.config import RunConfig
 
 SIZES = ((1, 4), (5, 8), (9, 16), (17, 32), (33, 64), (65, None))

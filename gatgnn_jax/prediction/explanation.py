@@ -129,6 +129,11 @@ def explain(
         BadCrystal: a crystal the model cannot take.
     """
     check_not_forked()
+    if config.others:
+        raise UserError(
+            "different networks have no attention in common to explain: train one of "
+            f"{config.train.ensemble} alone"
+        )
     if not kind_of(config.model.model).attentive:
         raise UserError(
             f"a {config.model.model} model has no attention to explain: "

@@ -100,7 +100,7 @@ def _read_intervals(path: Path, config: RunConfig) -> Intervals:
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read: {error}\nput it back from a copy") from None
     names = {p.name for p in config.properties}
-    is_ensemble = config.train.ensemble > 1
+    is_ensemble = config.train.members > 1
     for own in intervals.properties:
         if own.name not in names or (own.floor is not None) != is_ensemble:
             raise UserError(f"{path} is that of another run: put it back from a copy")

@@ -9,6 +9,7 @@ from data_prep.featurize import Featurized, featurize
 from data_prep.graph import CrystalGraph
 from data_prep.progress import track
 from data_prep.reading.sources import Source
+from data_prep.workers import Workers
 from gatgnn_jax.prediction.engines import Predicted, StreamPredictor
 
 
@@ -27,7 +28,7 @@ def predict_source(
     source: Source,
     left_out: dict[int, Skipped],
     *,
-    workers: int | None = None,
+    workers: Workers = None,
     first: int = 0,
     seen: Collection[str] = (),
     label: str = "",

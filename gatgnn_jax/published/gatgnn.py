@@ -17,10 +17,11 @@ from data_prep.clusters import N_CLUSTER
 from data_prep.config import GraphConfig
 from data_prep.elements import COMPOSITION_SIZE, FEATURE_SIZE
 from data_prep.errors import UserError
-from gatgnn_jax.config import PRESETS, ModelConfig
+from gatgnn_jax.config import ModelConfig
 from gatgnn_jax.models.base import ModelState
 from gatgnn_jax.models.global_attention import GLOBAL_ATTENTIONS
 from gatgnn_jax.models.ops import GaussianBasis
+from gatgnn_jax.presets import PRESETS
 from gatgnn_jax.published.imported import CLASSES, Imported, Path, network_state
 from gatgnn_jax.runs.config import RunConfig
 
@@ -230,7 +231,7 @@ def _refuse_inexpressible(config: RunConfig) -> None:
         ),
         f"{len(config.properties)} properties at once": len(config.properties) > 1,
         "more than two classes": any(p.num_outputs > 2 for p in config.properties),
-        "an ensemble": config.train.ensemble > 1,
+        "an ensemble": config.train.members > 1,
         f"graphs with --radius {graph.radius:g} --max-neighbors {graph.max_neighbors} "
         f"--gaussian-step {model.gaussian_step:g}: it has CGCNN's and MEGNet's": (
             (graph, model.gaussian_step) not in GRAPHS

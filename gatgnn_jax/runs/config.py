@@ -1,6 +1,7 @@
 """All settings of a run as frozen dataclasses: what its `config.json` is."""
 
 import dataclasses
+import itertools
 import json
 from collections import Counter
 from dataclasses import dataclass, field
@@ -12,9 +13,9 @@ from pymatgen.core import Element
 from data_prep.config import GraphConfig
 from data_prep.properties import Property
 from data_prep.settings import ADDED_LATER, check_types, from_dict
-from gatgnn_jax.config import ModelConfig, TrainConfig
+from gatgnn_jax.config import ModelConfig, TrainConfig, members_of
 from gatgnn_jax.models.base import Network
-from gatgnn_jax.models.ensemble import Ensemble
+from gatgnn_jax.models.ensemble import Ensemble, MixedEnsemble
 from gatgnn_jax.models.networks import graph_for, new_network
 from gatgnn_jax.objective import num_outputs
 
@@ -73,6 +74,8 @@ class RunConfig:
     properties: tuple[Property, ...]
     data: DataInfo
     format_version: int = FORMAT_VERSION
+    others: tuple[ModelConfig, ...] = field(default=(), metadata=ADDED_LATER)
+    """The networks that an ensemble names after the first, which is `model`."""
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -83,7 +86,12 @@ class RunConfig:
         names = [p.name for p in self.properties]
         if not names or len(set(names)) < len(names):
             raise ValueError(f"properties are {names}: give one or several different ones")
-        object.__setattr__(self, "graph", graph_for(self.model, self.graph))
+        if len(self.others) != len(members_of(self.train.ensemble)) - 1:
+            raise ValueError(
+                f"others are {len(self.others)} networks, but train.ensemble is "
+                f"{self.train.ensemble!r}"
+            )
+        object.__setattr__(self, "graph", graph_for((self.model, *self.others), self.graph))
 
     def to_json(self) -> str:
         """As indented JSON."""
@@ -98,14 +106,23 @@ class RunConfig:
         """
         return from_dict(cls, _gaussians_moved(json.loads(text)))
 
+    @property
+    def networks(self) -> list[tuple[ModelConfig, int]]:
+        """The settings of each kind of network, and how many there are of it."""
+        counts = members_of(self.train.ensemble).values()
+        return list(zip((self.model, *self.others), counts, strict=True))
+
     def new_model(self) -> Network:
         """The network with its initial weights, or as many as an ensemble has."""
-        outputs = num_outputs(self.properties)
-        members = [
-            new_network(self.model, self.graph, outputs, rngs=nnx.Rngs(self.train.seed + member))
-            for member in range(self.train.ensemble)
-        ]
-        return members[0] if len(members) == 1 else Ensemble(members)
+        outputs, seeds = num_outputs(self.properties), itertools.count(self.train.seed)
+        groups = []
+        for model, count in self.networks:
+            members = [
+                new_network(model, self.graph, outputs, rngs=nnx.Rngs(seed))
+                for seed in itertools.islice(seeds, count)
+            ]
+            groups.append(members[0] if count == 1 else Ensemble(members))
+        return groups[0] if len(groups) == 1 else MixedEnsemble(groups)
 
 
 def _gaussians_moved(values: Any) -> Any:

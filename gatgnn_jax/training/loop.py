@@ -119,9 +119,11 @@ class Trainer:
 
     def _work_of_step(self) -> float:
         """About what a step costs, in edges times features, layers, heads and members."""
-        model, members = self.config.model, self.config.train.ensemble
         edges = self.feed.plan.shape.edges * self.mesh.size
-        return edges * model.neurons * model.num_layers * model.heads * members
+        return edges * sum(
+            model.neurons * model.num_layers * model.heads * members
+            for model, members in self.config.networks
+        )
 
     @property
     def finished(self) -> bool:

@@ -104,4 +104,5 @@ def freeze(optimizer: optax.GradientTransformation, parts: Sequence[str]) -> Any
 
 def part_of(path: Any) -> str:
     """The attribute of the model, or of an ensemble's members, that a leaf belongs to."""
-    return next(str(step.key) for step in path if str(step.key) != "members")
+    names = (step.key for step in path if isinstance(step.key, str))  # others number networks
+    return next(name for name in names if name not in ("members", "groups"))

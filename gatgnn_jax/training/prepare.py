@@ -17,6 +17,7 @@ from data_prep.dataset import GraphDataset, has_changed
 from data_prep.errors import Skipped, UserError
 from data_prep.properties import DEFAULT_PROPERTY, Property, Task
 from data_prep.targets import standardized
+from data_prep.workers import Workers
 from gatgnn_jax.batches.splits import SUBSETS
 from gatgnn_jax.choices import ClassWeight
 from gatgnn_jax.config import ModelConfig, TrainConfig
@@ -78,6 +79,7 @@ class NewRun(Request):
         task: see `Asked`, as for `unit` and `transform`.
         class_weight: let all classes of a classification count alike, however many crystals they
             have (balanced).
+        others: the networks that an ensemble has beside `model`.
     """
 
     model: ModelConfig
@@ -87,9 +89,10 @@ class NewRun(Request):
     unit: str | None = None
     transform: str | None = None
     class_weight: ClassWeight = "balanced"
+    others: tuple[ModelConfig, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "graph", graph_for(self.model, self.graph))
+        object.__setattr__(self, "graph", graph_for((self.model, *self.others), self.graph))
 
     def properties(self, dataset: GraphDataset) -> tuple[Property, ...]:
         """The properties named, or the default of the data."""
@@ -117,7 +120,7 @@ class NewRun(Request):
             weight=self.weight,
         )
         train = self.train.batches_for(len(data.subsets["train"]))
-        config = RunConfig(self.graph, self.model, train, properties, info)
+        config = RunConfig(self.graph, self.model, train, properties, info, others=self.others)
         return config if self.train.init_from is None else _started_from(config)
 
     def notes(self, properties: tuple[Property, ...]) -> tuple[str, ...]:
@@ -182,7 +185,7 @@ class Prepared:
         return {name: own.get(name, []) for name in SUBSETS}
 
 
-def prepare(request: Request, *, workers: int | None = None, quiet: bool = False) -> Prepared:
+def prepare(request: Request, *, workers: Workers = None, quiet: bool = False) -> Prepared:
     """Open the data, choose targets and split it.
 
     Args:
@@ -207,6 +210,8 @@ def prepare(request: Request, *, workers: int | None = None, quiet: bool = False
 def _started_from(config: RunConfig) -> RunConfig:
     """The settings of a run that starts from a trained one."""
     assert config.train.init_from is not None
+    if config.others:
+        raise UserError("--init-from starts one kind of network: give --ensemble a number")
     start = RunDirectory.open(Path(config.train.init_from)).path.absolute()
     # A ready-made model keeps its name: the package may lie elsewhere when the run goes on.
     name = start.name if start.parent == PRETRAINED else str(start)
@@ -216,11 +221,11 @@ def _started_from(config: RunConfig) -> RunConfig:
     config = replace(config, data=replace(config.data, parent_elements=elements))
     if not same_properties(config.properties, trained.properties):
         return config
-    if config.train.ensemble > trained.train.ensemble:
+    if config.train.members > trained.train.members:
         names = ",".join(p.name for p in config.properties)
         raise UserError(
             f"--init-from {name} predicts {names} already, so that members of an ensemble "
-            f"would be the same: leave it out, or give --ensemble {trained.train.ensemble}"
+            f"would be the same: leave it out, or give --ensemble {trained.train.members}"
         )
     # Its last layer speaks in its units, and nothing is new.
     properties = _in_units_of(config.properties, trained.properties)

@@ -24,6 +24,8 @@ def trained_run(path: Path, config: RunConfig) -> RunDirectory:
     """
     run = RunDirectory.open(path)
     trained = run.config()
+    if trained.others:
+        raise UserError(f"--init-from {path} has different networks: give a run of one kind")
     model = replace(trained.model, precision=config.model.precision)  # no part of the weights
     for own, other in ((config.model, model), (config.graph, trained.graph)):
         if different := [
@@ -55,7 +57,7 @@ def initial_from(path: Path, config: RunConfig, start: ModelState) -> ModelState
         UserError: no trained run, or one of other settings.
     """
     trained, _, model = trained_run(path, config).load_best()
-    own, theirs = config.train.ensemble, trained.train.ensemble
+    own, theirs = config.train.members, trained.train.members
     leaves = [jnp.asarray(leaf) for leaf in jax.tree.leaves(model)]
     if theirs > 1:
         leaves = [leaf[jnp.arange(own) % theirs if own > 1 else 0] for leaf in leaves]

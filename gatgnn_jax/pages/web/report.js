@@ -39,9 +39,17 @@ const others = (property, scores, shown) => Object.entries(property.metrics)
   .filter(([name]) => !shown.includes(name))
   .map(([name, label]) => `${label} ${fixed(scores[name])}`).join("; ");
 
+// "5 × GATGNN" for 5, "2 × GATGNN + 3 × CGCNN" for "gatgnn:2,cgcnn:3".
+function networksOf(ensemble) {
+  const model = settingOf("model"), groups = String(ensemble).includes(":")
+    ? ensemble.split(",").map((group) => group.trim().match(/(.+):(\d+)/).slice(1)) : [[model, ensemble]];
+  return groups.map(([name, members]) => `${members > 1 ? `${members} × ` : ""}${name.toUpperCase()}`)
+    .join(" + ");
+}
+
 function tiles(property) {
   const judged = property.scores[HAS_TEST ? "test" : "val"], { summary } = DATA;
-  const subset = HAS_TEST ? "Test" : "Validation", networks = settingOf("ensemble");
+  const subset = HAS_TEST ? "Test" : "Validation";
   const quality = isClass(property) ? [
     tile(`${subset} accuracy`, fixed(judged.accuracy), "",
       `always the commoner class: ${fixed(property.naive)}${alone(property)}`),
@@ -58,7 +66,7 @@ function tiles(property) {
     tile("Training time", duration(summary.seconds), "",
       `best epoch ${count(summary.best_epoch)} of ${count(summary.epochs)}; `
       + `${count(Math.round(summary.crystals_per_second))} crystals a second on ${summary.device}`),
-    tile("Model", `${networks > 1 ? `${networks} × ` : ""}${settingOf("model").toUpperCase()}`, "",
+    tile("Model", networksOf(settingOf("ensemble")), "",
       `${DATA.global_attention}, `
       + `${several(settingOf("num_layers"), "layer")} of ${settingOf("neurons")} neurons, `
       + `${count(summary.parameters)} parameters`));
