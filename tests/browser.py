@@ -54,6 +54,14 @@ class Opened(NamedTuple):
     """what the script returned"""
 
 
+def chromium() -> str:
+    """Where Chromium is; skips the test where there is none."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    if found is None:
+        pytest.skip("no Chromium here: apt-get install chromium")
+    return found
+
+
 def open_page(page: Path, tmp_path: Path, script: str = "") -> Opened:
     """Open a page and run a script in it, the body of an async function that uses the page.
 
@@ -61,9 +69,6 @@ def open_page(page: Path, tmp_path: Path, script: str = "") -> Opened:
 
     Skips the test where there is no Chromium.
     """
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("no Chromium here: apt-get install chromium")
     clock = f"<body><script>{VIRTUAL_FRAMES}</script>"
     driver = f"""<output id="result"></output><script>
         const frame = () => new Promise(done => setTimeout(done, 50));
@@ -75,7 +80,7 @@ def open_page(page: Path, tmp_path: Path, script: str = "") -> Opened:
     text = page.read_text().replace("<body>", clock).replace("</body>", driver)
     used.write_text(text)
     done = subprocess.run(
-        [chromium, *OPTIONS, f"--user-data-dir={tmp_path / 'profile'}", used.as_uri()],
+        [chromium(), *OPTIONS, f"--user-data-dir={tmp_path / 'profile'}", used.as_uri()],
         capture_output=True,
         text=True,
         timeout=120,
