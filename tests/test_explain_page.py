@@ -130,7 +130,7 @@ def test_colours_are_those_of_the_weights(used):
     out, opened = used
     table = pd.read_csv(out / "attention.csv")
     low, high = color_domain(table.weight.to_numpy()[None])
-    expected = mpl.colormaps["viridis"]((table.weight - low) / (high - low), bytes=True)[:, :3]
+    expected = mpl.colormaps["RdBu_r"]((table.weight - low) / (high - low), bytes=True)[:, :3]
     rows = re.findall(
         r'<tr data-atom="(\d+)".*?data-value="([A-Z][a-z]?\d+)".*?data-value="([\d.]+)".*?'
         r"background: ?rgb\((\d+),? (\d+),? (\d+)\)",

@@ -53,7 +53,15 @@ def write_report(run: RunDirectory, dataset: GraphDataset, source: Path | None) 
     by_id = find_structures(source, {ids[row] for row in worst | sample})
     structures = {row: by_id[ids[row]] for row in worst | sample if ids[row] in by_id}
     systems = crystal_systems({row: structures[row] for row in sample if row in structures})
-    numbers = report_numbers(finished, cells, systems)
+    found = len(sample & structures.keys())
+    without = {
+        f"with more than {MAX_ATOMS} atoms, too many to look for their symmetry": len(finished.test)
+        - len(small),
+        f"left out, as {MAX_SYMMETRIES} tell enough": len(small) - len(sample),
+        "not found in the data any more": len(sample) - found,
+        "of a symmetry that spglib does not determine": found - len(systems),
+    }
+    numbers = report_numbers(finished, cells, systems, without)
     shown = {row: structures[row] for row in sorted(worst) if row in structures}
     run.write_text("report.html", report_page(numbers, shown))
 

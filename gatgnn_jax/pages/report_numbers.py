@@ -89,12 +89,16 @@ class Finished:
 
 
 def report_numbers(
-    run: Finished, cells: Sequence[Composition], systems: Mapping[int, str]
+    run: Finished,
+    cells: Sequence[Composition],
+    systems: Mapping[int, str],
+    without_system: Mapping[str, int],
 ) -> dict[str, Any]:
     """All numbers of the page, as plain JSON values.
 
     `cells` [C] are the crystals' contents, in the order of `run.predictions`; `systems` the crystal
-    systems of those test crystals (by row) for which they were found.
+    systems of those test crystals (by row) for which they were found, `without_system` how many of
+    the others there are of each kind.
     """
     config = run.config
     preset, settings = compare_settings(config)
@@ -113,6 +117,7 @@ def report_numbers(
         "global_attention": label_of(config.model.global_attention),
         "preset": preset,
         "settings": settings,
+        "without_system": [[kind, count] for kind, count in without_system.items() if count],
         "table": [_place(Element.from_Z(z)) for z in range(1, MAX_ATOMIC_NUMBER + 1)],
         "source": config.data.source,
         "limit": config.data.limit,

@@ -4,14 +4,12 @@ const SUBSETS = [["train", "training"], ["val", "validation"], ["test", "test"]]
 const TEST = SUBSETS.length - 1;
 const HAS_TEST = DATA.subsets.test > 0;  // else validation tells how good the model is
 const FEW = 5;  // a mean over fewer crystals says little
-const count = value => value.toLocaleString("en");
 const plain = name => name.replaceAll("_", " ");
 const rowsOf = subset => [...DATA.ids.keys()].filter(row => DATA.subset[row] === subset);
 const settingOf = name => DATA.settings.find(([, field]) => field === name)[2];
 const isClass = property => property.task === "classification";
 const errorName = property => isClass(property) ? "Wrong" : "MAE";
 const fixed = value => value === null ? "–" : value.toFixed(4);
-const several = (n, what) => `${count(n)} ${what}${n === 1 ? "" : "s"}`;
 const duration = seconds => seconds < 100 ? `${number(seconds, 3)} s`
   : seconds < 6000 ? `${Math.round(seconds / 60)} min` : `${number(seconds / 3600, 3)} h`;
 
@@ -43,13 +41,13 @@ function tiles(property) {
   const subset = HAS_TEST ? "Test" : "Validation", networks = settingOf("ensemble");
   const quality = isClass(property) ? [
     tile(`${subset} accuracy`, fixed(judged.accuracy), "",
-      `always the commoner class: ${fixed(property.naive)}${alone(property)}`),
+      `baseline (commoner class) ${fixed(property.naive)}${alone(property)}`),
     tile(`${subset} AUC`, fixed(judged.auc), "",
       others(property, judged, ["accuracy", "auc"])),
   ] : [
     tile(`${subset} error (MAE)`, fixed(judged.mae), property.unit,
       (property.log ? `${number(property.own_mae, 3)} ${property.own_unit}; ` : "")
-      + `always the training mean: ${fixed(property.naive)}${alone(property)}`),
+      + `baseline (mean) ${fixed(property.naive)}${alone(property)}`),
     tile(`${subset} R²`, fixed(judged.r2), "",
       others(property, judged, ["mae", "r2"])),
   ];
@@ -75,6 +73,8 @@ function learning(property) {
       label: isClass(property) ? "share of wrong classes" : `mean absolute error${unit}` }),
     { mark: { x: DATA.best_epoch, y: val[best] }, title: epoch => `epoch ${epoch}` });
   chart.box.classList.add("learning");
+  chart.tell(lines.map(({ name, values }) => `${name} from ${number(values[0])} to `
+    + number(values.at(-1))).join(", ") + `, best ${number(val[best])} in epoch ${DATA.best_epoch}`);
   return card("Learning curves",
     `best: ${number(val[best])}${unit.slice(1)} in epoch ${DATA.best_epoch}`, chart.box,
     make("div", { class: "legend" }, ...lines.map(key),
@@ -99,11 +99,13 @@ function parity(property, shared) {
     if (row) shared.pin(+row.dataset.row);
   });
   const made = card("Predicted and true values",
-    "point at a crystal for its name, click to keep it below",
+    "point at a crystal for its name, click to keep it below; or Tab, arrows and Enter",
     make("div", { class: "panels" }, ...panels.map(([name, label, chart]) => {
       const { mae, r2 } = property.scores[name];
-      return panel(name, label[0].toUpperCase() + label.slice(1), `${count(chart.rows.length)} `
-        + `crystals · MAE ${number(mae, 3)} · R² ${number(r2, 3)}`, chart.box);
+      const told = `${count(chart.rows.length)} crystals · MAE ${number(mae, 3)} · R² `
+        + number(r2, 3);
+      chart.tell(told);
+      return panel(name, label[0].toUpperCase() + label.slice(1), told, chart.box);
     })), pinned);
   if (property.uncertainty) made.querySelector(".head").append(
     barChoice(shared, () => panels.forEach(([, , chart]) => chart.draw())));
@@ -112,11 +114,13 @@ function parity(property, shared) {
 
 function classes(property) {
   const sides = (HAS_TEST ? ["val", "test"] : ["val"]).map(name => {
+    const [, label] = SUBSETS.find(([subset]) => subset === name);
     const rows = rowsOf(SUBSETS.findIndex(([subset]) => subset === name));
-    const chart = new Shares(`ROC curve, ${name}`, rocPoints(property, rows), "false positives",
+    const chart = new Shares(`ROC curve of ${label}`, rocPoints(property, rows), "false positives",
       "true positives", `--${name}`);
-    return panel(name, name === "val" ? "Validation" : "Test",
-      `AUC ${number(property.scores[name].auc)}`, chart.box);
+    const told = `AUC ${number(property.scores[name].auc)}`;
+    chart.tell(told);
+    return panel(name, label[0].toUpperCase() + label.slice(1), told, chart.box);
   });
   const [last, judged] = HAS_TEST ? [TEST, "test"] : [TEST - 1, "validation"];
   const test = rowsOf(last).filter(row => property.target[row] !== null);
@@ -130,7 +134,7 @@ function classes(property) {
   return card("Classes",
     `ROC curves, and the ${count(test.length)} ${judged} crystals at probability ½`,
     make("div", { class: "panels" }, ...sides,
-      panel("", "Confusion", `${judged} crystals`, make("div", { class: "pad" }, confusion))));
+      panel("", "Confusion", `${judged} crystals`, pad(confusion))));
 }
 
 function crystals(kind, property, rows, sorted, shared) {
@@ -140,8 +144,9 @@ function crystals(kind, property, rows, sorted, shared) {
   const name = isClass(property) ? ["True class", "Probability"] : ["True", "Predicted"];
   const own = value => property.log ? number(10 ** value, 3) : number(value);
   const unit = property.own_unit && `, ${property.own_unit}`;
-  return table(kind, [
-    { name: "Crystal", text: true, value: row => DATA.ids[row], cell: row => DATA.ids[row] },
+  return table(`${kind} has-also`, [
+    { name: "Crystal", text: true, pick: true, value: row => DATA.ids[row], cell: row => [
+      DATA.ids[row], make("span", { class: "also" }, ...formula(DATA.formulas[row]))] },
     { name: "Formula", text: true, value: row => DATA.formulas[row],
       cell: row => make("span", {}, ...formula(DATA.formulas[row])) },
     // Uncertainties need its place; the structure beside the table tells it too.
@@ -195,5 +200,3 @@ function page(index) {
 }
 
 page(0);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => page(
-  Math.max(0, [...document.querySelectorAll(".top input")].findIndex(input => input.checked))));
