@@ -2,31 +2,37 @@
 
 A crystal's vector is the weighted sum of its atoms' features, which the network's last layers turn
 into the prediction. The table goes to `--out`, with the predictions; a map of the vectors in two
-dimensions, coloured by prediction, stands beside it as a picture.
+dimensions stands beside it as a picture, coloured by prediction, and as a page to look around in.
 """
 
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import tyro
 
+from data_prep.columns import number_columns
+from data_prep.compositions import composition
 from data_prep.errors import Skipped, UserError
+from data_prep.files import write_text
+from data_prep.labels import formula
 from data_prep.progress import plain_console
+from data_prep.properties import Property, resolve_property
 from data_prep.reading.sources import open_structures
 from gatgnn_jax.cli import Device, output_folder, run_command, use_device
-from gatgnn_jax.pages import plots
+from gatgnn_jax.pages.crystal_map import CrystalMap, draw_map, map_columns, map_page
+from gatgnn_jax.pages.plots import Format
 from gatgnn_jax.prediction.columns import column_names, digits_of, prediction_columns, to_csv
 from gatgnn_jax.prediction.engines import StreamPredictor
 from gatgnn_jax.prediction.inputs import checked_batch_size, named_files
 from gatgnn_jax.prediction.outputs import check_replaceable, skipped_path, write_skipped
 from gatgnn_jax.prediction.reliability import read_reliability
-from gatgnn_jax.prediction.stream import predict_source
+from gatgnn_jax.prediction.stream import Named, predict_source
 from gatgnn_jax.runs.config import RunConfig
 from gatgnn_jax.runs.directory import RunDirectory
 from gatgnn_jax.runs.one_writer import one_writer
@@ -37,6 +43,22 @@ FORMATS = (".csv", ".npz", ".parquet")
 
 FEWEST = 5
 """Crystals that a map needs."""
+
+
+@dataclass
+class Contents:
+    """What the map tells of C crystals besides the model's numbers."""
+
+    formulas: list[str] = field(default_factory=list)
+    atoms: list[int] = field(default_factory=list)
+    targets: list[Mapping[str, Any]] = field(default_factory=list)
+
+    def note(self, crystal: Named) -> None:
+        """Add a crystal."""
+        cell = composition(crystal.graph)
+        self.formulas.append(formula(cell))
+        self.atoms.append(round(cell.num_atoms))
+        self.targets.append(crystal.targets)
 
 
 @dataclass(frozen=True)
@@ -52,8 +74,10 @@ class EmbedOptions:
     """The table to write: .csv, .npz (arrays `id`, `vector`, `prediction`, `lower`, `upper` and, of
     an ensemble, `uncertainty`) or .parquet. Crystals left out go to vectors.skipped.csv."""
     map: Map = "pca"
-    """How the picture beside it is drawn: the two directions of most variance, or t-SNE, which
-    keeps neighbours together and takes longer."""
+    """How the map beside it is drawn, a picture and a page: by the two directions of most variance,
+    or t-SNE, which keeps neighbours together and takes longer."""
+    format: Format = "png"
+    """What the picture is; svg and pdf are drawn in lines and letters, for papers."""
     batch_size: int = 512
     """Crystals to predict at once, at most; lower it if the memory does not suffice."""
     device: Device = "auto"
@@ -88,6 +112,7 @@ def embed_files(options: EmbedOptions, run: RunDirectory, files: Sequence[Path])
     source = open_structures(files)
     predictor = StreamPredictor(config, graphdef, model, options.batch_size, reliability)
     left_out: dict[int, Skipped] = {}
+    contents = Contents()
     ids: list[str] = []
     batches = []
     label = "" if options.quiet else "Embedding"
@@ -95,6 +120,8 @@ def embed_files(options: EmbedOptions, run: RunDirectory, files: Sequence[Path])
         predictor, source, left_out, workers=options.workers, label=label
     ):
         ids += [crystal.id for crystal in named]
+        for crystal in named:
+            contents.note(crystal)
         batches.append(predicted)
     skipped = list(left_out.values())
     write_skipped(options.out, skipped)
@@ -104,12 +131,9 @@ def embed_files(options: EmbedOptions, run: RunDirectory, files: Sequence[Path])
 
     values = np.concatenate([batch.values for batch in batches])
     vectors = np.concatenate([batch.crystal_vector for batch in batches])
-    table = prediction_columns(
-        config.properties,
-        values,
-        uncertainty=_together([batch.uncertainty for batch in batches]),
-        half_width=_together([batch.half_width for batch in batches]),
-    )
+    uncertainty = _together([batch.uncertainty for batch in batches])
+    half_width = _together([batch.half_width for batch in batches])
+    table = prediction_columns(config.properties, values, None, uncertainty, half_width)
     table.insert(0, "id", ids)
     write_vectors(table, vectors, options.out, digits_of(config.properties))
     console = plain_console(quiet=options.quiet)
@@ -117,11 +141,20 @@ def embed_files(options: EmbedOptions, run: RunDirectory, files: Sequence[Path])
     if skipped:
         console.print(f"{len(skipped):,} left out: see {report}")
     if options.map != "none" and len(ids) >= FEWEST:
-        picture = options.out.with_suffix(".png")
-        plots.crystal_map(
-            *points(vectors, options.map), values[:, 0], config.properties[0], picture
+        target, others = known_values(config.properties, contents.targets)
+        columns = map_columns(config.properties, values, target, uncertainty, half_width)
+        columns["atoms in the cell"] = contents.atoms
+        crystal_map = CrystalMap(
+            *points(vectors, options.map),
+            vectors,
+            ids,
+            contents.formulas,
+            columns.assign(**{name: own for name, own in others.items() if name not in columns}),
         )
-        console.print(f"map: {picture}")
+        picture, page = (options.out.with_suffix(f".{end}") for end in (options.format, "html"))
+        draw_map(crystal_map, config.properties[0], picture)
+        write_text(page, map_page(crystal_map, run.path.absolute().name))
+        console.print(f"map: open {page}; as a picture {picture}")
     return 0
 
 
@@ -171,6 +204,27 @@ def write_vectors(table: pd.DataFrame, vectors: np.ndarray, out: Path, digits: i
         unfinished.replace(out)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def known_values(
+    properties: Sequence[Property], targets: Sequence[Mapping[str, Any]]
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """What the source itself says of C crystals: transformed values [C, T] of the properties, NaN
+    where it has none, and its other columns of numbers, [C] each."""
+    values = np.full((len(targets), len(properties)), np.nan)
+    try:
+        columns = number_columns(targets).values
+    except UserError:  # thousands of columns: no table of properties
+        return values, {}
+    others = dict(columns)
+    for t, p in enumerate(properties):
+        try:
+            found = p if p.column in columns else resolve_property(p.name, columns)
+        except UserError:
+            continue
+        values[:, t] = found.transformed(columns[found.column])
+        others.pop(found.column, None)
+    return values, others
 
 
 def points(vectors: np.ndarray, kind: Map) -> tuple[np.ndarray, tuple[str, str]]:

@@ -1,12 +1,12 @@
 """Pictures and `report.html` of a finished run: from its files, numbers and structures."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from pymatgen.core import Structure
+from pymatgen.core import Composition, Structure
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer, SymmetryUndeterminedError
 from rich.console import Console
 
@@ -40,11 +40,7 @@ def write_report(run: RunDirectory, dataset: GraphDataset, source: Path | None) 
     """
     finished = read_finished(run)
     ids = finished.predictions.id
-    rows = pd.Series(np.arange(len(dataset)), index=dataset.ids).reindex(ids)
-    if rows.isna().any():
-        missing = ids[rows.isna().to_numpy()].iloc[0]
-        raise UserError(f"{source or 'the bundled data'} has no {missing}, of {run.path}")
-    cells = compositions(dataset, rows.astype(int))
+    cells = cells_of(ids, dataset, run, source)
 
     worst = {row for p in finished.config.properties for row in finished.worst(p)}
     small = [row for row in finished.test if cells[row].num_atoms <= MAX_ATOMS]
@@ -64,6 +60,21 @@ def write_report(run: RunDirectory, dataset: GraphDataset, source: Path | None) 
     numbers = report_numbers(finished, cells, systems, without)
     shown = {row: structures[row] for row in sorted(worst) if row in structures}
     run.write_text("report.html", report_page(numbers, shown))
+
+
+def cells_of(
+    ids: Sequence[str], dataset: GraphDataset, run: RunDirectory, source: Path | None
+) -> list[Composition]:
+    """The contents of the cells of a run's crystals, which are in a dataset made of `source`.
+
+    Raises:
+        UserError: one is not there, so that the dataset is not that of the run.
+    """
+    rows = pd.Series(np.arange(len(dataset)), index=dataset.ids).reindex(ids)
+    if rows.isna().any():
+        missing = rows.index[rows.isna()][0]
+        raise UserError(f"{source or 'the bundled data'} has no {missing}, of {run.path}")
+    return compositions(dataset, rows.astype(int))
 
 
 def read_finished(run: RunDirectory) -> Finished:

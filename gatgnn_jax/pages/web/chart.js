@@ -179,7 +179,7 @@ const number = (value, digits = 4) =>
 
 class Curves extends Chart {
   // Several curves over the same x, on a log scale; the values under the pointer.
-  // lines: [{ name, color, values }]; mark: the point of a vertical line; title of an x.
+  // lines: [{ name, color, values }]; mark: the point of a vertical line, or null; title of an x.
   constructor(name, xs, lines, x, y, { mark, title }) {
     super(name, x, y);
     Object.assign(this, { xs, lines, mark, title });
@@ -192,12 +192,13 @@ class Curves extends Chart {
 
   paint(context) {
     for (const line of this.lines) this.line(context, this.drawn(line), theme(line.color));
-    context.setLineDash([4, 4]);
+    this.base.dataset.points = this.lines.reduce((n, line) => n + this.drawn(line).length, 0);
     const { mark, y } = this;
+    if (!mark) return;
+    context.setLineDash([4, 4]);
     this.line(context, [[mark.x, y.low], [mark.x, y.high]], theme("--test"), 1.2);
     context.setLineDash([]);
     if (mark.y > 0) this.dot(context, this.pixel(mark.x, mark.y), theme("--test"), 5);
-    this.base.dataset.points = this.lines.reduce((n, line) => n + this.drawn(line).length, 0);
   }
 
   order() {
@@ -219,6 +220,6 @@ class Curves extends Chart {
     const ys = known.map(line => this.pixel(this.xs[index], line.values[index])[1]);
     this.tip([x, Math.min(...ys, this.top + this.height)],
       make("b", {}, this.title(this.xs[index])),
-      ...this.lines.map(line => `${line.name} ${number(line.values[index])}`));
+      ...this.lines.map(line => `${line.name} ${number(line.values[index] ?? null)}`));
   }
 }
