@@ -1,5 +1,6 @@
 """Pages on a phone, on paper, with a keyboard alone, and read aloud."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,8 +9,9 @@ import pytest
 from playwright.sync_api import Browser, Page
 from pymatgen.core import Lattice, Structure
 
-from gatgnn_jax import explain
+from gatgnn_jax import embed, explain, report
 from tests.accessibility import PHONE, axe_violations, driven_browser
+from tests.commands import write_source
 
 PEROVSKITE = Structure.from_spacegroup(
     "Pm-3m", Lattice.cubic(3.905), ["Sr", "Ti", "O"], [[0, 0, 0], [0.5] * 3, [0.5, 0.5, 0]]
@@ -24,7 +26,18 @@ def pages(run: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path
     PEROVSKITE.to(str(folder / "SrTiO3.cif"))
     arguments = [run, folder / "SrTiO3.cif", "--out", folder, "--quiet"]
     assert explain.main([*map(str, arguments)]) == 0
-    return {"report": run / "report.html", "explain": folder / "explain.html"}
+    crystals = write_source(folder / "crystals.jsonl", 12, lambda number, old: old)
+    arguments = [run, crystals, "--out", folder / "vectors.csv", "--quiet"]
+    assert embed.main([*map(str, arguments)]) == 0
+    twin = shutil.copytree(run, folder / "twin", ignore=shutil.ignore_patterns("checkpoints"))
+    arguments = [run, twin, "--out", folder / "comparison.html", "--quiet"]
+    assert report.main([*map(str, arguments)]) == 0
+    return {
+        "report": run / "report.html",
+        "explain": folder / "explain.html",
+        "map": folder / "vectors.html",
+        "comparison": folder / "comparison.html",
+    }
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +53,7 @@ def opened(browser: Browser, path: Path, width: int = 1400) -> Page:
     return page
 
 
-@pytest.mark.parametrize("kind", ["report", "explain"])
+@pytest.mark.parametrize("kind", ["report", "explain", "map", "comparison"])
 def test_everybody_can_read_a_page(kind: str, pages: dict[str, Path], browser: Browser) -> None:
     """Nothing for axe at level AA, no error, and nothing asked of anybody else."""
     noted: list[str] = []
@@ -56,7 +69,7 @@ def test_everybody_can_read_a_page(kind: str, pages: dict[str, Path], browser: B
     assert set(noted) == {pages[kind].as_uri()}
 
 
-@pytest.mark.parametrize("kind", ["report", "explain"])
+@pytest.mark.parametrize("kind", ["report", "explain", "map", "comparison"])
 def test_nothing_is_cut_off_on_a_phone(kind: str, pages: dict[str, Path], browser: Browser) -> None:
     page = opened(browser, pages[kind], PHONE)
     wide = """[...document.querySelectorAll('.pad, .scroll, .legend, .keys, html')]
