@@ -83,7 +83,14 @@ def draw_map(crystals: CrystalMap, p: Property, path: Path) -> None:
     with mpl.rc_context(STYLE):
         figure, (axes,) = new_panels(1, (7.2, 5.6))
         shown = axes.scatter(
-            *points.T, c=values, s=14, cmap=COLOR_MAP, linewidths=0, alpha=0.85, rasterized=True
+            points[:, 0],
+            points[:, 1],
+            c=values,
+            s=14,
+            cmap=COLOR_MAP,
+            linewidths=0,
+            alpha=0.85,
+            rasterized=True,
         )
         for row in spread_out(points, LABELS):
             axes.annotate(
