@@ -24,8 +24,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from tests.accessibility import PHONE, driven_browser
 
 IMAGES = Path(__file__).parent / "images"
-CRYSTAL = "mp-10746"
-"""Mg2Cu3Si: three elements, small, with weights that differ."""
+CRYSTAL = "mp-5229"
+"""SrTiO3: three elements, small, and an octahedron."""
 
 PAPER = 718
 """The width of an A4 sheet between its margins, in CSS pixels."""
@@ -78,8 +78,8 @@ def photograph(
 
 
 def save(picture: Image.Image, name: str) -> None:
-    """Write a picture with 256 colours, which are enough and take a third of the room."""
-    picture.convert("RGB").quantize(256).save(IMAGES / f"{name}.png", optimize=True)
+    """Write a picture as small as it can be without a loss."""
+    picture.convert("RGB").save(IMAGES / f"{name}.png", optimize=True)
 
 
 def side_by_side(pictures: list[Image.Image]) -> Image.Image:
@@ -111,6 +111,7 @@ def point_at_two_charts(page: Page) -> None:
 def draw_polyhedra(page: Page) -> None:
     """With all that can be switched on."""
     page.locator(".choices input").last.check()
+    page.evaluate("scrollTo(0, 0)")
 
 
 def find_a_crystal(page: Page) -> None:

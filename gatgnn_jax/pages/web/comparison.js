@@ -19,6 +19,7 @@ const table = (kind, ...rest) => {
   return made;
 };
 const all = [...RUNS.keys()];
+const short = name => name.length > 26 ? `…${name.slice(-25)}` : name;
 
 const effort = run => [`best epoch ${count(run.best_epoch)} of ${count(run.epoch.length)}`,
   ...(run.parameters === null ? [] : [`${count(run.parameters)} parameters`]),
@@ -75,7 +76,7 @@ class Against extends Chart {
     const both = [...sizes(state.first), ...sizes(state.second)].filter(size => size > 0);
     const floor = Math.max(...both, 1e-12) / 1000;  // errors of nearly nothing stand at the edge
     const axis = run => axisOf(both.map(size => Math.max(size, floor)), { log: true,
-      label: `error of ${RUNS[run].name}${property.unit && `, ${property.unit}`}` });
+      label: `error of ${short(RUNS[run].name)}${property.unit && `, ${property.unit}`}` });
     super("errors of two runs", axis(state.first), axis(state.second));
     Object.assign(this, { property, rows, state, floor });
     this.over.addEventListener("click", event => {
