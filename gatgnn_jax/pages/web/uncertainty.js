@@ -116,7 +116,7 @@ function intervals(property) {
   const unit = property.unit && `, ${property.unit}`;
   const [[, , tested, , share]] = property.coverage;
   const rows = property.coverage.map(([by, group, ...values], order) =>
-    ({ order, name: `${group} ${names[by]}`.trim(), values }));
+    ({ order, name: `${group} ${names[by]}`.trim().replace(/^1 (\w+)s$/, "1 $1"), values }));
   return card("Intervals", `the 90 % intervals, made of the validation errors, hold ${percent(share)}`
     + ` of the ${count(tested)} test crystals`, pad(table("intervals", [
     { name: "Group", value: row => row.order, cell: row => row.name },
