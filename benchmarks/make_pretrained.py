@@ -68,7 +68,7 @@ LAYERS = {
 
 def command(config: RunConfig) -> str:
     """The training as a command, without the paths of its data."""
-    preset, settings = compare_settings(config)
+    preset, settings = compare_settings(config, sum(config.data.element_counts.values()))
     words = ["python -m gatgnn_jax.train", f"--preset {preset}"]
     words += [f"--property {','.join(p.name for p in config.properties)}"]
     for _, name, value, usual in settings:
@@ -177,7 +177,7 @@ def export(path: Path, name: str) -> Path:
     shutil.rmtree(target, ignore_errors=True)
     own, own_model = of_property(config, model, p)
     # Where the data lay is nobody's business, nor where the run that it started from.
-    info = DataInfo(element_counts=config.data.element_counts)
+    info = DataInfo(element_counts=config.data.known_elements)
     start = own.train.init_from
     settings = dataclasses.replace(own.train, init_from=start and Path(start).name)
     ready = RunDirectory.create(target, dataclasses.replace(own, train=settings, data=info))

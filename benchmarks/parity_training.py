@@ -27,11 +27,13 @@ from rich.console import Console
 if find_spec("torch_geometric") is None:
     sys.exit('error: the other side needs PyTorch: pip install -e ".[bench]"')
 
+from benchmarks import provenance
 from benchmarks.sides import FIRST_STEPS, Crystals, Framework, Run, train
 from data_prep.cache import open_dataset
 from data_prep.errors import UserError
 from data_prep.files import write_text
-from data_prep.properties import resolve_property, select_targets
+from data_prep.properties import resolve_property
+from data_prep.targets import select_targets
 from gatgnn_jax.batches.splits import make_split
 from gatgnn_jax.cli import run_command, use_device
 from gatgnn_jax.config import PRESETS
@@ -143,6 +145,7 @@ def write_results(path: Path, settings: Mapping[str, Any], runs: Sequence[Run]) 
     """All figures as JSON, and the picture beside it."""
     results = {
         "settings": settings,
+        "commit": provenance.commit(),
         "summary": summarize(runs),
         "runs": [asdict(run) for run in runs],
     }

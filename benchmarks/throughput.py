@@ -28,6 +28,7 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import provenance
 from benchmarks.contenders import FULL, NAMES, Crystals, load
 from benchmarks.limits import measure_rates, step_work
 from data_prep.files import write_text
@@ -283,6 +284,7 @@ def main(options: Options) -> None:
         "limit": distance_to_limit(results[0]),
         "comparisons": results,
         "device": device.device_kind,
+        "commit": provenance.commit(),
         "jax": jax.__version__,
     }
     console.print({k: v for k, v in figures.items() if k != "comparisons"})

@@ -7,22 +7,23 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import tyro
 
 from data_prep.columns import number_columns
 from data_prep.config import GRAPH_PRESETS, GraphConfig
-from data_prep.dataset import GraphDataset
-from data_prep.errors import BadCrystal, Skipped, UserError, exit_status
-from data_prep.featurize import featurize
-from data_prep.packing import GrowingDataset
+from data_prep.errors import BadCrystal, Skipped, UserError, exit_status, number_of
+from data_prep.options import FloatOrNone, IntOrNone, TextOrNone
 from data_prep.progress import plain_console, track
-from data_prep.properties import resolve_property, select_targets
-from data_prep.reading.formats import Record
-from data_prep.reading.sources import open_source
-from data_prep.storage import check_free, save_dataset
+from data_prep.properties import resolve_property
+from data_prep.targets import select_targets
+
+if TYPE_CHECKING:
+    from data_prep.dataset import GraphDataset
+    from data_prep.packing import GrowingDataset
+    from data_prep.reading.formats import Record
 
 
 def build_dataset(
@@ -32,7 +33,7 @@ def build_dataset(
     workers: int | None = None,
     progress: bool = True,
     limit: int | None = None,
-) -> tuple[GraphDataset, list[Skipped]]:
+) -> tuple["GraphDataset", list[Skipped]]:
     """Turn the crystals of a source into a dataset, and report those that had to be left out.
 
     Args:
@@ -45,6 +46,11 @@ def build_dataset(
     Raises:
         UserError: no source, or no crystal of it that can be used.
     """
+    # Imported where needed, so that help and usage errors come at once.
+    from data_prep.featurize import featurize
+    from data_prep.packing import GrowingDataset
+    from data_prep.reading.sources import open_source
+
     if limit is not None and limit < 1:
         raise UserError(f"the limit is {limit}: give 1 or more crystals")
     crystals = open_source(source)
@@ -62,11 +68,11 @@ def build_dataset(
 
 
 def _assemble(
-    records: Sequence[Record],
+    records: Sequence["Record"],
     faults: Sequence[str | None],
-    graphs: GrowingDataset,
+    graphs: "GrowingDataset",
     source: Path,
-) -> tuple[GraphDataset, list[Skipped]]:
+) -> tuple["GraphDataset", list[Skipped]]:
     """The dataset of all crystals that can be used.
 
     Args:
@@ -108,16 +114,19 @@ def _assemble(
             name: {new: own[old] for new, old in enumerate(rows) if old in own}
             for name, own in targets.faults.items()
         },
+        targets.classes,
     )
     return dataset, skipped
 
 
-def save_built(dataset: GraphDataset, skipped: Sequence[Skipped], path: Path) -> None:
+def save_built(dataset: "GraphDataset", skipped: Sequence[Skipped], path: Path) -> None:
     """Write a dataset directory with its report of skipped crystals.
 
     Raises:
         UserError: the path is taken, or cannot be written to.
     """
+    from data_prep.storage import save_dataset
+
     save_dataset(dataset, path, {"skipped.csv": skipped_table(skipped)})
 
 
@@ -150,9 +159,9 @@ class BuildOptions:
     """The dataset directory to write."""
     graph: Literal["cgcnn", "megnet"] = "cgcnn"
     """Graph settings to start from: 8 Å, 12 neighbours; or 4 Å, 16."""
-    radius: float | None = None
+    radius: FloatOrNone = None
     """Look for neighbours within this distance (Å)."""
-    max_neighbors: int | None = None
+    max_neighbors: IntOrNone = None
     """Keep this many neighbours of an atom."""
     fake_edges: bool = False
     """Fill up atoms with few neighbours as the published program does."""
@@ -160,13 +169,13 @@ class BuildOptions:
     """Keep one node for each class of atoms the network cannot tell apart."""
     clusters: bool = False
     """Group the atoms by position too, for the global attentions cluster-…"""
-    property: str | None = None
+    property: TextOrNone = None
     """Leave out crystals without a usable value of these properties (names, comma-separated)."""
     strict: bool = False
     """Fail if any crystal has to be left out."""
-    limit: int | None = None
+    limit: IntOrNone = None
     """Use the first crystals only."""
-    workers: int | None = None
+    workers: IntOrNone = None
     """Processes to use; all cores by default."""
     quiet: bool = False
     """Show errors only."""
@@ -192,6 +201,8 @@ def run(options: BuildOptions) -> None:
     Raises:
         UserError: bad input, or left out crystals with ``--strict``.
     """
+    from data_prep.storage import check_free
+
     config = options.config()
     # Before the work, not after it.
     check_free(options.out)
@@ -216,25 +227,29 @@ def run(options: BuildOptions) -> None:
     console.print(summary(dataset, skipped, options.out))
 
 
-def summary(dataset: GraphDataset, skipped: Sequence[Skipped], path: Path) -> str:
+def summary(dataset: "GraphDataset", skipped: Sequence[Skipped], path: Path) -> str:
     """A line, and further ones for values and crystals that were left out."""
     line = (
-        f"{path}: {len(dataset):,} crystals, {len(dataset.atom_node):,} atoms, "
-        f"{len(dataset.node_atomic_number):,} nodes, {', '.join(dataset.columns)}"
+        f"{path}: {number_of(len(dataset), 'crystal')} of {len(dataset.atom_node):,} atoms, as "
+        f"graphs of {len(dataset.node_atomic_number):,} nodes; "
+        f"properties: {', '.join(dataset.columns) or 'none'}"
     )
     for name in dataset.columns:
         if own := dataset.faults.get(name):
             first, fault = next(iter(own.items()))
-            line += f"\n{len(own):,} values of {name} left out; {dataset.ids[first]}: {fault}"
+            values = number_of(len(own), "value")
+            line += f"\n{values} of {name} left out; {dataset.ids[first]}: {fault}"
     if skipped:
-        line += f"\n{len(skipped):,} crystals left out: see {path / 'skipped.csv'}"
+        line += f"\n{number_of(len(skipped), 'crystal')} left out: see {path / 'skipped.csv'}"
     return line
 
 
-def _with_values(dataset: GraphDataset, names: Sequence[str]) -> tuple[GraphDataset, list[Skipped]]:
+def _with_values(
+    dataset: "GraphDataset", names: Sequence[str]
+) -> tuple["GraphDataset", list[Skipped]]:
     faults = dataset.faults
     properties = [resolve_property(name.strip(), dataset.columns, faults) for name in names]
-    _, reasons = select_targets(dataset.columns, properties, faults)
+    _, reasons = select_targets(dataset.columns, properties, faults, dataset.classes)
     if len(reasons) == len(dataset):
         raise UserError(f"no crystal has a usable value of {' or '.join(names)}")
     kept = np.setdiff1d(np.arange(len(dataset)), list(reasons))
@@ -247,7 +262,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = tyro.cli(
         BuildOptions,
         args=arguments,
-        prog="python -m data_prep.build",
+        prog="gatgnn-jax build",
         config=(tyro.conf.FlagCreatePairsOff,),
     )
     return exit_status(lambda: run(options))

@@ -1,11 +1,12 @@
 """Raw values of any kind, as sources give them, to columns of numbers."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from data_prep.classes import MISSING, class_column
 from data_prep.errors import UserError, one_line
 from data_prep.properties import canonical_name
 
@@ -15,26 +16,27 @@ MAX_COLUMNS = 1000
 SAME = 1e-6
 """Values of two spellings of a property that differ by less than this share are the same."""
 
-_MISSING = {"", "none", "null", "na", "n/a", "-", "?"}
-
 
 class Columns(NamedTuple):
     """What the targets of C crystals come to.
 
     Attributes:
-        values: every property, float64 [C] each, NaN where missing or faulty.
+        values: every property, float64 [C] each, NaN where missing or faulty; of a column of words
+            the numbers of its classes.
         faults: by column and row, what is wrong with a value that is there but is no number. A
-            column that is mostly text (a formula, say) is no property; it has its first fault here.
+            column of names (a formula, say) is no property; it has its first fault here.
         reasons: for every crystal without any value (row -> reason) why it has to be left out.
+        classes: the names of the classes by column of words.
     """
 
     values: dict[str, np.ndarray]
     faults: dict[str, dict[int, str]]
     reasons: dict[int, str]
+    classes: dict[str, tuple[str, ...]]
 
 
 def number_columns(targets: Sequence[Mapping[str, Any]]) -> Columns:
-    """Every column of numbers among the targets of C crystals.
+    """Every column of numbers or classes among the targets of C crystals.
 
     Columns that are spellings of one property become one, under the first of the names.
 
@@ -51,6 +53,7 @@ def number_columns(targets: Sequence[Mapping[str, Any]]) -> Columns:
             "most are taken: keep the columns that are properties"
         )
     values, faults = {}, {}
+    classes: dict[str, tuple[str, ...]] = {}
     for name in names:
         column = [parse_number(own.get(name)) for own in given]
         wrong = {
@@ -61,20 +64,22 @@ def number_columns(targets: Sequence[Mapping[str, Any]]) -> Columns:
         if _mostly_numbers(column):
             usable = [math.nan if v is None or math.isinf(v) else v for v in column]
             values[name], faults[name] = np.array(usable), wrong
+        elif words := class_column([own.get(name) for own in given]):
+            values[name], classes[name] = words
         elif wrong:
             faults[name] = dict([next(iter(wrong.items()))])
-    _merge_spellings(values, faults)
+    _merge_spellings(values, faults, classes)
 
     every = {row: f"{len(targets[row]):,} targets, {MAX_COLUMNS:,} are taken" for row in crowded}
     known = ~np.isnan([*values.values()]).all(axis=0) if values else np.zeros(len(given), bool)
     some = " or ".join((list(values) or names)[:5])
     missing = f"no value of {one_line(some)}" if some else "no target value"
     for row in np.flatnonzero(~known).tolist():
-        why = [faults[name][row] for name in values if row in faults[name]]
+        why = [faults[name][row] for name in values if row in faults.get(name, {})]
         if not values:  # whatever there is, it is no number
             why = [f for n, v in given[row].items() if (f := _fault(n, v, parse_number(v)))]
         every.setdefault(row, next(iter(why), missing))
-    return Columns(values, {name: own for name, own in faults.items() if own}, every)
+    return Columns(values, {name: own for name, own in faults.items() if own}, every, classes)
 
 
 def parse_number(value: Any) -> float | None:
@@ -83,7 +88,7 @@ def parse_number(value: Any) -> float | None:
         return math.nan
     if isinstance(value, str):
         text = value.strip().lower()
-        if text in _MISSING:
+        if text in MISSING:
             return math.nan
         if "_" in text:  # Python takes 1_000 for a number; whoever wrote it may have meant a name
             return None
@@ -117,10 +122,15 @@ def _has_decimal_comma(given: Any) -> bool:
     return isinstance(given, str) and parse_number(given.replace(",", ".", 1)) is not None
 
 
-def _merge_spellings(values: dict[str, np.ndarray], faults: dict[str, dict[int, str]]) -> None:
-    """Make one column of those that are the same property; where they differ neither is taken."""
+def _merge_spellings(
+    values: dict[str, np.ndarray], faults: dict[str, dict[int, str]], apart: Collection[str]
+) -> None:
+    """Make one column of those that are the same property; where they differ neither is taken.
+
+    The columns `apart` stay as they are.
+    """
     first: dict[str, str] = {}
-    for name in list(values):
+    for name in (name for name in list(values) if name not in apart):
         kept = first.setdefault(canonical_name(name), name)
         if kept == name:
             continue

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
@@ -18,7 +18,8 @@ FORMAT_VERSION = 4
 another version are built again."""
 
 WITH_GAUSSIANS = 3
-"""The format before, whose graph settings had the Gaussians; nothing else is different."""
+"""The format before, whose graph settings had the Gaussians, and which had no columns of words;
+nothing else is different."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class GraphDataset:
     ids: np.ndarray
     """str [C]"""
     columns: dict[str, np.ndarray]
-    """Raw values of every property, float64 [C] each, NaN where missing."""
+    """Raw values of every property, float64 [C] each, NaN where missing; class numbers of words."""
     faults: dict[str, dict[int, str]]
     """By column and crystal, why a value is missing though the source gives something."""
     n_node: np.ndarray
@@ -56,6 +57,8 @@ class GraphDataset:
     """uint8 [A]"""
     splits: dict[str, list[str]] | None
     """Ids by the name of the subset, where the source gives one."""
+    classes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """By column of words, the names of its classes 0, 1, …"""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -77,7 +80,9 @@ class GraphDataset:
 
     def hash_in_format(self, version: int, settings: Mapping[str, Any]) -> str:
         """The hash with graph settings as that format has them."""
-        content = [settings, list(self.columns), self.faults, self.splits, self._digests]
+        named = [list(self.columns), self.faults, self.splits]
+        words = [self.classes] if self.classes else []
+        content = [settings, *named, self._digests, *words]
         return f"{version}:{hashlib.sha256(json.dumps(content).encode()).hexdigest()}"
 
     @cached_property
@@ -131,10 +136,11 @@ class GraphDataset:
             atom_node=self.atom_node[atoms],
             atom_cluster=self.atom_cluster[atoms],
             splits=splits,
+            classes=self.classes,
         )
 
 
-ARRAYS = tuple(field.name for field in fields(GraphDataset) if field.type is np.ndarray)
+ARRAYS = tuple(own.name for own in fields(GraphDataset) if own.type is np.ndarray)
 """The names of a dataset's arrays, the columns apart."""
 
 

@@ -49,7 +49,12 @@ def one_line(error: object) -> str:
 def some_of(names: Sequence[str]) -> str:
     """How many crystals, and the first few of their names: ``5 crystals (a, b, c, …)``."""
     listed = ", ".join([one_line(name) for name in names[:3]] + ["…"] * (len(names) > 3))
-    return f"{len(names):,} crystal{'s' if len(names) > 1 else ''} ({listed})"
+    return f"{number_of(len(names), 'crystal')} ({listed})"
+
+
+def number_of(count: int, thing: str) -> str:
+    """A count with its word: ``1 crystal``, ``1,181 crystals``."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
 
 
 def exit_status(command: Callable[[], int | None]) -> int:

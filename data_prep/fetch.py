@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
 
@@ -15,8 +15,8 @@ from data_prep.errors import UserError, exit_status
 from data_prep.fetching import jarvis, materials_project
 from data_prep.fetching.download import download
 from data_prep.files import write_text
-from data_prep.reading.sources import JSON_LINES_SUFFIXES
-from data_prep.storage import check_free
+from data_prep.options import IntOrNone, NothingByDefault, PathOrNone, TextOrNone
+from data_prep.reading.folders import JSON_LINES_SUFFIXES
 
 MATBENCH_URL = "https://ml.materialsproject.org/projects/{}.json.gz"
 
@@ -43,15 +43,15 @@ class MaterialsProject:
     poisson_ratio, is_metal: crystals that have any of those named."""
     out: Path
     """The JSON lines to write: crystals.jsonl.gz."""
-    api_key: str | None = None
+    api_key: TextOrNone = None
     """Your key; the environment variable MP_API_KEY by default, which others cannot see."""
-    elements: tuple[str, ...] = ()
+    elements: Annotated[tuple[str, ...], NothingByDefault] = ()
     """Only crystals with all of these elements."""
-    chemsys: tuple[str, ...] = ()
+    chemsys: Annotated[tuple[str, ...], NothingByDefault] = ()
     """Only crystals of these chemical systems, like Li-Fe-O."""
-    ids: Path | None = None
+    ids: PathOrNone = None
     """A file with an id (mp-149) a line: these crystals."""
-    limit: int | None = None
+    limit: IntOrNone = None
     """Fetch so many crystals at most."""
     quiet: bool = False
     """Show errors only."""
@@ -82,7 +82,7 @@ class Jarvis:
     bulk_modulus and shear_modulus (Voigt's averages). Crystals that have any of those named."""
     out: Path
     """The JSON lines to write: crystals.jsonl.gz."""
-    limit: int | None = None
+    limit: IntOrNone = None
     """Take so many crystals at most."""
     quiet: bool = False
     """Show errors only."""
@@ -120,7 +120,7 @@ class Matbench:
             raise UserError(f"no task {self.task!r} with structures: {', '.join(MATBENCH)}")
         if not self.out.name.endswith(".json.gz"):
             raise UserError(f"--out: {self.out} should end in .json.gz, as the file is such a one")
-        check_free(self.out)
+        _check_free(self.out)
         url = MATBENCH_URL.format(self.task)
         download(url, self.out, sha256=MATBENCH[self.task], quiet=self.quiet)
         return {
@@ -135,6 +135,13 @@ class Matbench:
 def _check_lines(out: Path) -> None:
     if not out.name.endswith(JSON_LINES_SUFFIXES):
         raise UserError(f"--out: {out} should end in .jsonl or .jsonl.gz")
+    _check_free(out)
+
+
+def _check_free(out: Path) -> None:
+    # Imported where needed, so that help and usage errors come at once.
+    from data_prep.storage import check_free
+
     check_free(out)
 
 
@@ -153,7 +160,10 @@ def _read_ids(path: Path) -> tuple[str, ...]:
     return ids
 
 
-def run(options: MaterialsProject | Jarvis | Matbench) -> None:
+FetchOptions = MaterialsProject | Jarvis | Matbench
+
+
+def run(options: FetchOptions) -> None:
     """Fetch, write down where the data are from, and say what came of it.
 
     Raises:
@@ -176,9 +186,9 @@ def run(options: MaterialsProject | Jarvis | Matbench) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
     options = tyro.cli(
-        MaterialsProject | Jarvis | Matbench,
+        FetchOptions,
         args=arguments,
-        prog="python -m data_prep.fetch",
+        prog="gatgnn-jax fetch",
         config=(tyro.conf.FlagCreatePairsOff,),
     )
     return exit_status(lambda: run(options))

@@ -69,6 +69,7 @@ class GrowingDataset:
         columns: Mapping[str, np.ndarray],
         splits: Mapping[str, Sequence[str]] | None = None,
         faults: Mapping[str, Mapping[int, str]] | None = None,
+        classes: Mapping[str, tuple[str, ...]] | None = None,
     ) -> GraphDataset:
         """The dataset of some of the crystals; nothing can be added afterwards.
 
@@ -80,6 +81,7 @@ class GrowingDataset:
             columns: raw values of the properties, [C] each, NaN where missing.
             splits: ids by the name of the subset.
             faults: by column and crystal, why a value is missing.
+            classes: by column of words, the names of its classes.
         """
         node_kept = np.repeat(kept, self.n_node.used)
         atom_kept = np.repeat(kept, self.n_atom.used)
@@ -103,6 +105,7 @@ class GrowingDataset:
             atom_node=atom["atom_node"],
             atom_cluster=atom["cluster"],
             splits=None if splits is None else {name: list(splits[name]) for name in splits},
+            classes=dict(classes or {}),
         )
 
 

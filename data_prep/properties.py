@@ -1,15 +1,17 @@
 """What a model is trained on: names, units and transforms of crystal properties."""
 
 import difflib
+import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from data_prep.classes import MAX_CLASSES, class_numbers, is_number
 from data_prep.errors import UserError
-from data_prep.settings import check_types
+from data_prep.settings import ADDED_LATER, check_types
 from data_prep.transforms import TRANSFORMS, Transform
 
 UNNAMED_COLUMN = "target"
@@ -20,11 +22,10 @@ DEFAULT_PROPERTY = "bulk_modulus"
 LARGEST = float(np.finfo(np.float32).max)
 """The network computes in float32."""
 
-CONSTANT = 1e-12
-"""Values that differ by less than this share of them are one value, rounded."""
-
 MAX_LISTED = 20
 """Columns that a message lists."""
+
+Task = Literal["regression", "classification"]
 
 Faults = Mapping[str, Mapping[int, str]]
 """By column and row: what is wrong with a value that is there but cannot be used."""
@@ -34,8 +35,10 @@ Faults = Mapping[str, Mapping[int, str]]
 class Property:
     """One target: where its values stand and what is done to them before training.
 
-    ``transform`` is a name of ``data_prep.transforms.TRANSFORMS``. Classification values are 0 and
-    1. The network gives a regression's transformed values in units of ``scale`` above ``mean``.
+    ``transform`` is a name of ``data_prep.transforms.TRANSFORMS``. The network gives a regression's
+    transformed values in units of ``scale`` above ``mean``. A classification's values are the
+    numbers of its ``classes``, which are called 0 and 1 if they have no names; its loss counts a
+    crystal by the one of ``class_weights`` that is its class's, 1 if there are none.
 
     Raises:
         ValueError: a value that cannot be.
@@ -45,9 +48,11 @@ class Property:
     column: str
     unit: str = ""
     transform: str = "none"
-    task: Literal["regression", "classification"] = "regression"
+    task: Task = "regression"
     mean: float = 0.0
     scale: float = 1.0
+    classes: tuple[str, ...] = field(default=(), metadata=ADDED_LATER)
+    class_weights: tuple[float, ...] = field(default=(), metadata=ADDED_LATER)
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -61,6 +66,18 @@ class Property:
             )
         if self._transform.task not in (None, self.task):
             raise ValueError(f"transform is '{self.transform}': a {self.task} has none such")
+        self._check_classes()
+
+    def _check_classes(self) -> None:
+        names, weights = self.classes, self.class_weights
+        if names and (self.task == "regression" or not 1 < len(set(names)) == len(names)):
+            raise ValueError(
+                f"classes are {list(names)}: give a classification two or more different ones"
+            )
+        if weights and (self.task == "regression" or len(weights) != len(self.class_names)):
+            raise ValueError(f"class_weights are {list(weights)}: give one for each class")
+        if any(weight < 0 for weight in weights):
+            raise ValueError(f"class_weights are {list(weights)}: give numbers of 0 or more")
 
     @property
     def _transform(self) -> Transform:
@@ -69,7 +86,8 @@ class Property:
     @property
     def trained_unit(self) -> str:
         """The unit of the values the model works with: `log10(GPa)` for a modulus."""
-        return self._transform.unit.format(self.unit)
+        # log10(GPa), but log10 of a plain number.
+        return self._transform.unit.format(self.unit).removesuffix("()")
 
     @property
     def is_rescaled(self) -> bool:
@@ -79,24 +97,43 @@ class Property:
     @property
     def own_suffix(self) -> str:
         """What the names of columns in the property's own unit end in: `gpa`."""
-        return (self.unit or "linear").lower()
+        return re.sub(r"\W+", "_", (self.unit or "linear").lower()).strip("_")
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """What the classes are called; none of a regression."""
+        return (self.classes or ("0", "1")) if self.task == "classification" else ()
+
+    @property
+    def num_outputs(self) -> int:
+        """Outputs of a network for it: one, or a logit for each class."""
+        return len(self.class_names) or 1
+
+    @property
+    def num_values(self) -> int:
+        """Numbers that predict it: a value, or of two classes the probability of the second, of
+        more the probability of each."""
+        return self.num_outputs if self.num_outputs > 2 else 1
 
     def in_own_unit(self, transformed: np.ndarray) -> np.ndarray:
         """Trained values in the property's own unit, of any shape."""
         return self._transform.inverse(transformed)
 
-    def transformed(self, raw: np.ndarray) -> np.ndarray:
-        """The values to train on, float64 [C]; NaN for what cannot be used."""
+    def transformed(self, raw: np.ndarray, words: Sequence[str] | None = None) -> np.ndarray:
+        """The values to train on, float64 [C]; NaN for what cannot be used.
+
+        Those of a column of `words` are raw numbers of these.
+        """
         values = np.full(len(raw), np.nan)
         usable = np.abs(raw) <= LARGEST
         usable[usable] &= self._transform.usable(raw[usable])
         values[usable] = self._transform.forward(raw[usable])
         if self.task == "classification":
-            values[(values != 0) & (values != 1)] = np.nan
+            return class_numbers(values, self.class_names, words)
         return values
 
-    def why_unusable(self, value: float) -> str:
-        """Why a raw value cannot be trained on."""
+    def why_unusable(self, value: float, words: Sequence[str] | None = None) -> str:
+        """Why a raw value, or the number of a word, cannot be trained on."""
         if np.isnan(value):
             return f"no value of {self.name}"
         if np.isinf(value):
@@ -105,13 +142,19 @@ class Property:
             return f"{self.name} = {value:g}: 32-bit numbers end at {LARGEST:.0e}"
         if not self._transform.usable(np.array(value)):
             return f"{self.name} = {value:g}: {self.transform} needs {self._transform.needs}"
-        return f"{self.name} = {value:g}: a class is 0 or 1"
+        given, names = f"{value:g}", list(self.class_names)
+        if words is not None:
+            given = repr(words[int(value)])
+        elif self.classes and not any(map(is_number, names)):
+            names = [f"{k} ({name})" for k, name in enumerate(names)]
+        return f"{self.name} = {given}: a class is {_either(names)}"
 
     def is_same_as(self, other: "Property") -> bool:
         """Whether both are the same quantity, from whatever column and in whatever units."""
-        return all(
-            getattr(self, name) == getattr(other, name) for name in ("name", "transform", "task")
-        )
+        same = ["name", "transform", "task", "num_outputs"]
+        if self.classes and other.classes:
+            same.append("classes")
+        return all(getattr(self, name) == getattr(other, name) for name in same)
 
 
 _KNOWN = {
@@ -125,7 +168,7 @@ _KNOWN = {
         Property("bulk_modulus", "bulk_modulus", "GPa", "log10"),
         Property("shear_modulus", "shear_modulus", "GPa", "log10"),
         Property("poisson_ratio", "poisson_ratio"),
-        Property("is_metal", "is_metal", task="classification"),
+        Property("is_metal", "is_metal", task="classification", classes=("insulator", "metal")),
     )
 }
 
@@ -158,7 +201,8 @@ def resolve_property(
     """The property a user asked for, with the column of the dataset that holds its values.
 
     ``is_metal`` falls back on ``band_gap``, and a dataset whose only column is unnamed answers
-    to any name. A column of the user's own is a regression target without unit or transform.
+    to any name. A column of the user's own is a regression target without unit or transform until
+    somebody says otherwise.
 
     Raises:
         UserError: no column fits; the message lists those there are, or says, by the ``faults``
@@ -177,7 +221,10 @@ def resolve_property(
         return replace(known, column=UNNAMED_COLUMN)
     for column, own in (faults or {}).items():
         if canonical_name(column) == wanted:
-            raise UserError(f"{name!r} is no column of numbers: {next(iter(own.values()))}")
+            raise UserError(
+                f"{name!r} is no column of numbers: {next(iter(own.values()))}\n"
+                f"words are classes if some come twice and {MAX_CLASSES} at most are different"
+            )
     close = difflib.get_close_matches(wanted, columns, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else "."
     raise UserError(f"the data has no property {name!r}{hint} It has: {_listed(columns)}.")
@@ -213,71 +260,11 @@ def default_property(available_columns: Collection[str], source: Path) -> Proper
     return Property(name or UNNAMED_COLUMN, UNNAMED_COLUMN)
 
 
+def _either(names: Sequence[str]) -> str:
+    some = names if len(names) <= MAX_LISTED else [*names[: MAX_LISTED - 1], "…"]
+    return f"{', '.join(some[:-1])} or {some[-1]}"
+
+
 def _listed(columns: Collection[str]) -> str:
     some = sorted(columns)[:MAX_LISTED]
     return ", ".join([*some, "…"] if len(columns) > len(some) else some) or "none"
-
-
-def select_targets(
-    columns: Mapping[str, np.ndarray],
-    properties: Sequence[Property],
-    faults: Faults | None = None,
-) -> tuple[np.ndarray, dict[int, str]]:
-    """The values to train on.
-
-    Args:
-        columns: raw values of every column, float64 [C], NaN where missing.
-        properties: the T properties asked for.
-        faults: why a value is missing though something was given.
-
-    Returns:
-        Transformed values, float64 [C, T], NaN where missing or impossible, and for every crystal
-        without any usable value (row -> reason) why it has to be left out.
-    """
-    raw = np.stack([columns[wanted.column] for wanted in properties], axis=1)
-    values = np.stack([p.transformed(own) for p, own in zip(properties, raw.T, strict=True)], 1)
-
-    def why(row: int) -> str:
-        own = [(faults or {}).get(wanted.column, {}).get(row) for wanted in properties]
-        return "; ".join(
-            fault or wanted.why_unusable(value)
-            for fault, wanted, value in zip(own, properties, raw[row].tolist(), strict=True)
-        )
-
-    rows = np.flatnonzero(np.isnan(values).all(axis=1)).tolist()
-    return values, {row: why(row) for row in rows}
-
-
-def standardized(properties: Sequence[Property], target: np.ndarray) -> tuple[Property, ...]:
-    """The properties with mean and standard deviation of the transformed values `target` [C, T].
-
-    Classifications stay as they are.
-    """
-    return tuple(
-        replace(p, mean=float(np.nanmean(values)), scale=float(np.nanstd(values)))
-        if p.task == "regression"
-        else p
-        for p, values in zip(properties, target.T, strict=True)
-    )
-
-
-def check_spread(properties: Sequence[Property], target: np.ndarray) -> None:
-    """Make sure that there is something to learn in the transformed training targets [C, T].
-
-    Raises:
-        UserError: a property is not known at all, or a regression's has a single value.
-    """
-    known_values = [values[~np.isnan(values)] for values in target.T]
-    for p, known in zip(properties, known_values, strict=True):
-        if len(known) == 0:
-            raise UserError(f"no crystal of train has a usable value of {p.name}")
-    for p, known in zip(properties, known_values, strict=True):
-        if p.task != "regression":
-            continue
-        if len(known) == 1:
-            raise UserError(f"a single crystal of train has a value of {p.name}: give more")
-        if np.ptp(known) <= max(CONSTANT * np.abs(known).max(), np.finfo(np.float32).tiny):
-            raise UserError(
-                f"{p.name} is {known[0]:g} in all {len(known):,} crystals of train: there is "
-                "nothing to learn, so leave it out"
-            )

@@ -3,7 +3,8 @@
 import dataclasses
 import difflib
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -17,6 +18,7 @@ _NAMES = {
     int: "a whole number",
     float: "a number",
     str: "text",
+    Path: "a path",
     NoneType: "null",
 }
 
@@ -51,13 +53,18 @@ def from_dict(kind: type[Config], values: Any) -> Config:
     fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
     for name in values:
         if name not in fields:
-            close = difflib.get_close_matches(str(name), fields, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(fields)}"
-            raise ValueError(f"{name} is no setting: {hint}")
+            raise ValueError(no_setting(name, fields))
     for name, field in fields.items():
         if name not in values and not field.metadata.get("added later"):
             raise ValueError(f"{name} is missing: give {_described(hints[name])}")
     return kind(**{name: _value(name, hints[name], value) for name, value in values.items()})
+
+
+def no_setting(name: Any, known: Collection[str]) -> str:
+    """What to say of a name that is none of the `known` ones: which it may have been."""
+    close = difflib.get_close_matches(str(name), known, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
+    return f"{name} is no setting: {hint}"
 
 
 def _value(place: str, hint: Any, value: Any) -> Any:

@@ -117,6 +117,7 @@ def _map(path: Path, header: Mapping[str, Any]) -> GraphDataset:
             for name, own in header["faults"].items()
         },
         splits=header["splits"],
+        classes={name: tuple(own) for name, own in header.get("classes", {}).items()},
         **{name: array(name) for name in ARRAYS},
     )
 
@@ -128,6 +129,7 @@ def _header(
 
     ``graph`` has the settings as files of that ``version`` do.
     """
+    classes = {name: list(own) for name, own in dataset.classes.items()}
     return {
         "format_version": version,
         "graph": graph,
@@ -142,6 +144,7 @@ def _header(
         "splits": dataset.splits,
         "content_hash": dataset.hash_in_format(version, graph),
         "reports": {name: hashlib.sha256(text).hexdigest() for name, text in reports.items()},
+        **({"classes": classes} if classes else {}),
     }
 
 
@@ -174,6 +177,9 @@ def _check_arrays(dataset: GraphDataset) -> None:
         raise ValueError("a crystal without atoms")
     if (dataset.node_offset[-1], dataset.atom_offset[-1]) != (nodes, atoms):
         raise ValueError("the crystals' sizes do not add up")
+    for name, words in dataset.classes.items():
+        if np.nanmax(dataset.columns[name], initial=-1) >= len(words):
+            raise ValueError(f"a class of {name} has no name")
     _check_within(dataset.edge_sender, np.repeat(dataset.n_node, dataset.n_node)[:, None])
     _check_within(dataset.atom_node, np.repeat(dataset.n_node, dataset.n_atom))
 

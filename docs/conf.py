@@ -6,7 +6,7 @@ project = "gatgnn_jax"
 author = "the gatgnn_jax authors"
 release = metadata.version("gatgnn_jax")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 default_role = "code"  # what stands between single backticks in docstrings
 html_theme = "furo"
 html_title = f"gatgnn_jax {release}"
@@ -16,3 +16,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 napoleon_google_docstring = True
 napoleon_use_rtype = False
+nb_execution_mode = "force"
+nb_execution_in_temp = True
+nb_execution_timeout = 600
+nb_execution_raise_on_error = True

@@ -6,12 +6,15 @@ __version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from gatgnn_jax.api import Predictor, fit
+    from gatgnn_jax.estimators import GATGNNClassifier, GATGNNRegressor
     from gatgnn_jax.models.global_attention import register_global_attention
     from gatgnn_jax.models.layers import register_layer
     from gatgnn_jax.prediction.explanation import Explanation
     from gatgnn_jax.prediction.result import Predictions
 
 _HOMES = {
+    "GATGNNClassifier": "gatgnn_jax.estimators",
+    "GATGNNRegressor": "gatgnn_jax.estimators",
     "register_global_attention": "gatgnn_jax.models.global_attention",
     "register_layer": "gatgnn_jax.models.layers",
     "Explanation": "gatgnn_jax.prediction.explanation",
@@ -22,6 +25,8 @@ _HOMES = {
 
 __all__ = [
     "Explanation",
+    "GATGNNClassifier",
+    "GATGNNRegressor",
     "Predictions",
     "Predictor",
     "fit",

@@ -1,22 +1,24 @@
-"""What all commands share: options to arguments, bad input to a short message, the device."""
+"""What all commands share: arguments to options, bad input to a short message, the device."""
 
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import jax
-import jaxlib.version
+import tyro
 
 from data_prep.errors import UserError, exit_status
 from data_prep.files import kept_folder
-from gatgnn_jax.batches.compiler_memory import release_after_compiling
-from gatgnn_jax.batches.forked import check_not_forked
+from gatgnn_jax.choices import Device
 
-Device = Literal["auto", "cpu", "gpu"]
+if TYPE_CHECKING:
+    import jax
+
+Options = TypeVar("Options")
+
 
 FAST_ATOMICS = "-nvptx-allow-ftz-atomics"
 """Has to be set before JAX starts, so it cannot be set here."""
@@ -34,6 +36,12 @@ def use_device(device: Device) -> None:
     Raises:
         UserError: there is no such device, or the process is a fork of one that has used JAX.
     """
+    # Imported where needed, so that help and usage errors come at once.
+    import jax
+
+    from gatgnn_jax.batches.compiler_memory import release_after_compiling
+    from gatgnn_jax.batches.forked import check_not_forked
+
     check_not_forked()
     if device == "cpu":
         jax.config.update("jax_platforms", "cpu")
@@ -44,12 +52,14 @@ def use_device(device: Device) -> None:
     _warn_of_slow_sums(_chosen(device))
 
 
-def _chosen(device: Device) -> jax.Device:
+def _chosen(device: Device) -> "jax.Device":
     """The device that JAX runs on; a UserError if there is none, or none of the kind.
 
     JAX's choice is looked at, not made: told which platforms to use, JAX refuses to start if its
     installation lacks one of them, as that for NVIDIA GPUs lacks `rocm`.
     """
+    import jax
+
     try:
         found = jax.devices()[0]
     except (RuntimeError, AssertionError):  # JAX_PLATFORMS names what is not there
@@ -66,8 +76,10 @@ def _chosen(device: Device) -> jax.Device:
     )
 
 
-def _warn_of_slow_sums(device: jax.Device) -> None:
+def _warn_of_slow_sums(device: "jax.Device") -> None:
     """Tell of a jaxlib that is slow on NVIDIA GPUs; newer ones than 0.10.2 need Python 3.12."""
+    import jaxlib.version
+
     slow = SLOW_SUMS[0] <= jaxlib.version.__version_info__ <= SLOW_SUMS[1]
     is_nvidia = "cuda" in device.client.platform_version
     if slow and is_nvidia and FAST_ATOMICS not in os.environ.get("XLA_FLAGS", ""):
@@ -108,6 +120,24 @@ def output_folder(folder: Path) -> Path:
             f"cannot write to {folder}: {error.strerror}; choose another --out"
         ) from None
     return folder
+
+
+def read_options(
+    kind: type[Options],
+    name: str,
+    arguments: Sequence[str],
+    default: Options | None = None,
+    config: Sequence[Any] = (
+        tyro.conf.FlagCreatePairsOff,
+        tyro.conf.PositionalMetavarFromFieldName,
+    ),
+) -> Options:
+    """The options of the command `name` from its arguments, the others as in `default`.
+
+    `config` are markers of tyro's. Help and bad usage end the program, as argparse's do.
+    """
+    given = {} if default is None else {"default": default}
+    return tyro.cli(kind, prog=f"gatgnn-jax {name}", args=arguments, config=config, **given)  # type: ignore[call-overload]
 
 
 def run_command(command: Callable[[], int]) -> int:

@@ -1,14 +1,20 @@
 """What a run is made of: frozen, validated dataclasses, saved as JSON with every run."""
 
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+import difflib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Annotated, Any, Literal
 
 from data_prep.config import GRAPH_PRESETS, GraphConfig
+from data_prep.options import NothingByDefault, TextOrNone
 from data_prep.settings import ADDED_LATER, check_types
 
 Precision = Literal["float32", "tensorfloat32", "bfloat16"]
 ScheduleName = Literal["piecewise", "one-cycle", "cosine"]
-PresetName = Literal["best", "paper-cgcnn", "paper-megnet", "official", "gated", "cgcnn", "megnet"]
+PresetName = Literal[
+    "default", "best", "paper-cgcnn", "paper-megnet", "official", "gated", "cgcnn", "megnet"
+]
 
 
 def _check_at_least(config: Any, name: str, least: int) -> None:
@@ -77,8 +83,12 @@ class ModelConfig:
     hidden_neurons: int = 0
     concat_composition: bool = False
     gaussian_step: float = field(default=0.2, metadata=ADDED_LATER)
-    layer_options: tuple[str, ...] = field(default=(), metadata=ADDED_LATER)
-    attention_options: tuple[str, ...] = field(default=(), metadata=ADDED_LATER)
+    layer_options: Annotated[tuple[str, ...], NothingByDefault] = field(
+        default=(), metadata=ADDED_LATER
+    )
+    attention_options: Annotated[tuple[str, ...], NothingByDefault] = field(
+        default=(), metadata=ADDED_LATER
+    )
     precision: Precision = field(default="float32", metadata=ADDED_LATER)
 
     def __post_init__(self) -> None:
@@ -109,7 +119,9 @@ class TrainConfig:
 
     Attributes:
         epochs: passes over the training crystals.
-        batch_size: crystals a step, at most; the batches of an epoch are made equally large.
+        batch_size: crystals a step, at most; the batches of an epoch are made equally large. 0: as
+            many as make ten steps of an epoch, but 16 to 256 (a run has the number in its
+            config.json).
         learning_rate: the highest rate: of the first stage, or the peak of the cycle.
         schedule: how the rate goes on: in stages (piecewise), up to its peak during the first 30 %
             of the steps and down to nothing after it (one-cycle), or down to 0 (cosine).
@@ -130,6 +142,9 @@ class TrainConfig:
         seed: of the initial weights, the batches, and random clusters.
         init_from: a trained run whose weights to start from; the last layer starts anew if it
             predicts something else.
+        taken_rate: the share of the learning rate that parts taken from that run have; new parts
+            have all of it.
+        warm_up: the share of the epochs in which new parts learn alone, before those taken over.
         freeze: parts that keep their weights, comma-separated: embed, agat, or any part by name.
     """
 
@@ -147,17 +162,24 @@ class TrainConfig:
     ensemble: int = 1
     patience: int = 150
     seed: int = 0
-    init_from: str | None = None
-    freeze: str = ""
+    init_from: TextOrNone = None
+    taken_rate: float = field(default=1.0, metadata=ADDED_LATER)
+    warm_up: float = field(default=0.0, metadata=ADDED_LATER)
+    freeze: Annotated[str, NothingByDefault] = ""
 
     def __post_init__(self) -> None:
         check_types(self)
-        for name in ("epochs", "batch_size", "ensemble", "patience"):
+        for name in ("epochs", "ensemble", "patience"):
             _check_at_least(self, name, 1)
-        _check_at_least(self, "seed", 0)
+        for name in ("seed", "batch_size"):
+            _check_at_least(self, name, 0)
         for name in ("learning_rate", "decay", "huber_delta"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be above 0")
+        if not 0 < self.taken_rate <= 1:
+            raise ValueError(f"taken_rate is {self.taken_rate}: it must be above 0, and 1 at most")
+        if not 0 <= self.warm_up < 1:
+            raise ValueError(f"warm_up is {self.warm_up}: it must be 0 or more, and below 1")
         if self.weight_decay < 0:
             raise ValueError(f"weight_decay is {self.weight_decay}: it must be 0 or more")
         if not 0 <= self.averaging < 1:
@@ -167,6 +189,15 @@ class TrainConfig:
             raise ValueError(
                 f"milestones are {self.milestones}: give rising shares of the epochs, as 0.5 0.75"
             )
+
+    def batches_for(self, crystals: int) -> "TrainConfig":
+        """The settings with the batch size for so many training crystals, where it is open.
+
+        Chosen by validation: docs/experiments.md.
+        """
+        if self.batch_size:
+            return self
+        return replace(self, batch_size=min(max(math.ceil(crystals / 10), 16), 256))
 
     @property
     def frozen_parts(self) -> tuple[str, ...]:
@@ -187,6 +218,13 @@ class Preset:
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
 
+    def training(self, from_a_run: bool) -> TrainConfig:
+        """How to train: from initial weights, or from those of a trained run.
+
+        What differs was chosen by validation: docs/experiments.md.
+        """
+        return replace(self.train, taken_rate=0.1, warm_up=0.2) if from_a_run else self.train
+
     def sizes_for(self, name: str) -> ModelConfig:
         """The settings that `--model name` starts from: the preset's, if it is such a network.
 
@@ -197,13 +235,37 @@ class Preset:
             return self.model
         return replace(PUBLISHED_SIZES[asked], gaussian_step=self.model.gaussian_step)
 
+    def changed(self, settings: Mapping[str, Any]) -> "Preset":
+        """With other settings of graph, model or training, by their names.
+
+        Raises:
+            TypeError: there is no setting of that name.
+            ValueError: a setting outside its range.
+        """
+        parts: dict[str, Any] = {
+            "graph": self.graph,
+            "model": self.sizes_for(settings.get("model", self.model.model)),
+            "train": self.training(settings.get("init_from") is not None),
+        }
+        owner = {f.name: name for name, own in parts.items() for f in fields(own)}
+        if unknown := sorted(settings.keys() - owner.keys()):
+            close = difflib.get_close_matches(unknown[0], owner, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise TypeError(f"no setting {unknown[0]!r}{hint}")
+        for name, own in parts.items():
+            chosen = {key: value for key, value in settings.items() if owner[key] == name}
+            parts[name] = replace(own, **chosen)
+        return Preset(**parts)
+
 
 PRESETS: dict[PresetName, Preset] = {
-    # The paper's recipe with what lowered validation errors since: docs/experiments.md.
-    "best": Preset(train=TrainConfig(averaging=0.99)),
+    # The default with what lowered validation errors since: docs/experiments.md.
+    "best": Preset(train=TrainConfig(batch_size=0, averaging=0.99)),
     # Section 2.4. The paper names no milestones, no weight decay and no units of the targets: the
     # decay is the published program's, the others were chosen by validation (docs/experiments.md).
     "paper-cgcnn": Preset(),
+    # The same, with smaller batches of few crystals.
+    "default": Preset(train=TrainConfig(batch_size=0)),
     "paper-megnet": Preset(
         graph=GRAPH_PRESETS["megnet"], model=ModelConfig(num_layers=7, gaussian_step=0.5)
     ),

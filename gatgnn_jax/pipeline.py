@@ -1,6 +1,5 @@
 """A training from what is asked for to the report, as `train` and `fit` run it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from rich.console import Console
 
 from data_prep.build import skipped_table
 from data_prep.config import GraphConfig
-from data_prep.errors import UserError
+from data_prep.errors import UserError, number_of
 from data_prep.progress import plain_console
 from gatgnn_jax.batches.devices import data_mesh, meet_on_devices
 from gatgnn_jax.batches.feeds import Streaming
@@ -27,8 +26,9 @@ from gatgnn_jax.pages.report import write_missing_pages, write_pages
 from gatgnn_jax.runs import own_code
 from gatgnn_jax.runs.directory import RunDirectory, new_run, next_run_directory
 from gatgnn_jax.runs.one_writer import one_writer
+from gatgnn_jax.training.interruption import Interrupted
 from gatgnn_jax.training.loggers import LoggerName, check_loggers, logging_to
-from gatgnn_jax.training.loop import Interrupted, Trainer
+from gatgnn_jax.training.loop import Trainer
 from gatgnn_jax.training.prepare import NewRun, Prepared, Request, ResumedRun, prepare
 from gatgnn_jax.training.results import write_results
 from gatgnn_jax.training.terminal import TrainingReporter, closing_lines, headline_metric
@@ -45,6 +45,7 @@ class Execution:
         workers: processes that prepare the data; all cores by default.
         quiet: no progress, errors only.
         trust_code: run the classes that came with a run, wherever it is from.
+        pages: draw pictures and write a report at the end.
     """
 
     device: Device = "auto"
@@ -53,6 +54,7 @@ class Execution:
     workers: int | None = None
     quiet: bool = False
     trust_code: bool = False
+    pages: bool = True
 
     def begin(self) -> Console:
         """Choose the device and say where to print to.
@@ -78,10 +80,7 @@ def start(request: NewRun, run_dir: Path | None, how: Execution) -> tuple[RunDir
         UserError: data, settings or a place that cannot be used.
     """
     console = how.begin()
-    model, sources = own_code.adopt(request.model)
-    request = replace(request, model=model)
-    check_network(model, request.graph)
-    prepared = how.prepare(request)
+    prepared, sources = _prepared(request, how)
     trainer = _trainer(prepared, how.stream)
     if request.train.init_from is not None:
         trainer.start_from(Path(prepared.config.train.init_from or ""))
@@ -90,7 +89,27 @@ def start(request: NewRun, run_dir: Path | None, how: Execution) -> tuple[RunDir
     with held_by_first(new_run(run.path, prepared.config)):
         if is_first():
             own_code.keep(run.path, sources)
-        return run, _train(run, prepared, trainer, console, how.log)
+        return run, _train(run, prepared, trainer, console, how)
+
+
+def create(request: NewRun, path: Path, how: Execution) -> RunDirectory:
+    """A new run for `go_on` to train: its settings, and nothing else yet.
+
+    Raises:
+        UserError: data, settings or a place that cannot be used.
+    """
+    prepared, sources = _prepared(request, how)
+    run = RunDirectory.create(path, prepared.config)
+    own_code.keep(run.path, sources)
+    return run
+
+
+def _prepared(request: NewRun, how: Execution) -> tuple[Prepared, dict[str, str]]:
+    """Data and settings of a new run, and the source of the user's own classes."""
+    model, sources = own_code.adopt(request.model)
+    request = replace(request, model=model)
+    check_network(model, request.graph)
+    return how.prepare(request), sources
 
 
 def go_on(path: Path, how: Execution) -> tuple[RunDirectory, int]:
@@ -115,7 +134,7 @@ def go_on(path: Path, how: Execution) -> tuple[RunDirectory, int]:
         trainer = _trainer(prepared, how.stream)
         if not trainer.restore(run) and config.train.init_from is not None:
             trainer.start_from(Path(config.train.init_from))
-        return run, _train(run, prepared, trainer, console, how.log)
+        return run, _train(run, prepared, trainer, console, how)
 
 
 def check_network(model: ModelConfig, graph: GraphConfig) -> None:
@@ -132,7 +151,12 @@ def check_network(model: ModelConfig, graph: GraphConfig) -> None:
 
 def _trainer(prepared: Prepared, streaming: Streaming) -> Trainer:
     return Trainer(
-        prepared.config, prepared.dataset, prepared.target, prepared.subsets, streaming=streaming
+        prepared.config,
+        prepared.dataset,
+        prepared.target,
+        prepared.subsets,
+        streaming=streaming,
+        weight=prepared.weight,
     )
 
 
@@ -141,7 +165,7 @@ def _train(
     prepared: Prepared,
     trainer: Trainer,
     console: Console,
-    loggers: Sequence[LoggerName],
+    how: Execution,
 ) -> int:
     """Train to the end and write all results; the exit status."""
     config = prepared.config
@@ -156,11 +180,11 @@ def _train(
         console.print(note)
     if prepared.skipped:
         report = run.path / "skipped.csv"
-        console.print(f"{len(prepared.skipped):,} crystals left out: see {report}")
+        console.print(f"{number_of(len(prepared.skipped), 'crystal')} left out: see {report}")
     headline = headline_metric(config.properties)
     reporter = TrainingReporter(console, config.train.epochs, trainer.progress.epoch, headline)
     try:
-        with reporter, logging_to(loggers if is_first() else (), run, reporter) as all_of_them:
+        with reporter, logging_to(how.log if is_first() else (), run, reporter) as all_of_them:
             trainer.fit(run, all_of_them)
     except Interrupted as stopped:
         console.print(
@@ -169,7 +193,8 @@ def _train(
         )
         return 128 + stopped.number
     summary = write_results(run, trainer, prepared.dataset, len(prepared.skipped))
-    if is_first():
+    if is_first() and how.pages:
         write_pages(run, prepared.dataset, console)
-    console.print(closing_lines(summary, config.properties, run.path))
+    start = config.train.init_from
+    console.print(closing_lines(summary, config.properties, run.path, start))
     return 0

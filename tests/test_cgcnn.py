@@ -10,7 +10,7 @@ from flax import nnx
 from scipy.special import expit
 
 from data_prep.errors import UserError
-from gatgnn_jax.convert import read_checkpoint
+from gatgnn_jax.jobs.convert import read_checkpoint
 from gatgnn_jax.models.networks import new_network
 from gatgnn_jax.published.cgcnn import from_cgcnn
 from gatgnn_jax.published.gatgnn import Imported

@@ -23,7 +23,8 @@ from benchmarks.torch_data import data_list
 from benchmarks.torch_gatgnn import TorchGATGNN
 from data_prep.cache import BUNDLED, open_dataset
 from gatgnn_jax import train
-from gatgnn_jax.convert import main, read_checkpoint
+from gatgnn_jax.convert import main
+from gatgnn_jax.jobs.convert import read_checkpoint
 from gatgnn_jax.prediction.engines import StreamPredictor
 from gatgnn_jax.runs.directory import RunDirectory
 

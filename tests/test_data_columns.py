@@ -12,8 +12,9 @@ from data_prep.columns import number_columns
 from data_prep.config import GraphConfig
 from data_prep.dataset import GraphDataset
 from data_prep.errors import UserError
-from data_prep.properties import resolve_property, select_targets
+from data_prep.properties import resolve_property
 from data_prep.storage import load_dataset, save_dataset
+from data_prep.targets import select_targets
 from tests.crystals import NACL, write_lines
 
 

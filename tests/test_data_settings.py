@@ -10,13 +10,8 @@ from pymatgen.core import Element
 from data_prep.config import GraphConfig
 from data_prep.elements import BINS, FEATURE_SIZE, element_features
 from data_prep.errors import UserError
-from data_prep.properties import (
-    Property,
-    check_spread,
-    default_property,
-    resolve_property,
-    select_targets,
-)
+from data_prep.properties import Property, default_property, resolve_property
+from data_prep.targets import check_spread, select_targets
 
 
 @pytest.mark.parametrize(
@@ -175,4 +170,4 @@ def test_classes_other_than_0_and_1_are_no_class():
     columns = {"is_metal": np.array([0.0, 1.0, 2.0])}
     values, reasons = select_targets(columns, [resolve_property("is_metal", columns)])
     np.testing.assert_array_equal(values, [[0], [1], [np.nan]])
-    assert reasons == {2: "is_metal = 2: a class is 0 or 1"}
+    assert reasons == {2: "is_metal = 2: a class is 0 (insulator) or 1 (metal)"}

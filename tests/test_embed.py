@@ -17,6 +17,7 @@ from pymatgen.core import Structure
 from data_prep.cache import BUNDLED
 from data_prep.properties import resolve_property
 from gatgnn_jax import embed
+from gatgnn_jax.jobs.embed import known_values, points
 from gatgnn_jax.pages.crystal_map import spread_out
 from gatgnn_jax.runs.directory import RunDirectory
 from tests.browser import open_page
@@ -167,14 +168,14 @@ def test_labels_are_far_from_each_other() -> None:
 def test_values_of_the_source_are_known_by_any_spelling() -> None:
     p = resolve_property("bulk_modulus", ["bulk_modulus"])
     targets = [{"K_VRH": "100", "band": 1}, {"K_VRH": None, "band": 2}, {}]
-    values, others = embed.known_values([p], targets)
+    values, others = known_values([p], targets)
     np.testing.assert_allclose(values[:, 0], [2, np.nan, np.nan])
     np.testing.assert_allclose(others["band"], [1, 2, np.nan])
 
 
 def test_principal_components_are_those_of_the_covariance() -> None:
     vectors = np.random.default_rng(0).normal(size=(50, 6)) * [5, 3, 1, 1, 1, 1] + 10
-    plane, _ = embed.points(vectors, "pca")
+    plane, _ = points(vectors, "pca")
     _, directions = np.linalg.eigh(np.cov(vectors.T))
     expected = (vectors - vectors.mean(0)) @ directions[:, :-3:-1]
     np.testing.assert_allclose(np.abs(plane), np.abs(expected), rtol=1e-6, atol=1e-9)

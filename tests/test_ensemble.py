@@ -168,11 +168,10 @@ def test_what_an_ensemble_cannot_do_is_said(
     sizes = ["--num-layers", "1", "--neurons", "8", "--heads", "2"]
     cases = [
         (convert.main, [ensemble, "--to-torch", "--out", tmp_path / "x.pt"], "an ensemble"),
-        (train.main, ["--init-from", ensemble, *SHORT, *new], "is an ensemble"),
         (
             train.main,
             ["--ensemble", "2", "--init-from", single, *sizes, *new],
-            "all members of an ensemble would be the same",
+            "members of an ensemble would be the same",
         ),
         (train.main, ["--ensemble", "0", *new], "ensemble is 0"),
     ]

@@ -25,10 +25,10 @@ processes.SILENCE = 15.0
 loop.SECONDS_BETWEEN_CHECKPOINTS = 0.0
 run_epoch = loop.Trainer.run_epoch
 
-def interrupted(trainer):
+def interrupted(trainer, between_parts):
     if trainer.progress.epoch == 2 and signal != "0":
         os.kill(os.getpid(), int(signal))
-    return run_epoch(trainer)
+    return run_epoch(trainer, between_parts)
 
 loop.Trainer.run_epoch = interrupted
 sys.exit(run_command(lambda: train.main(arguments)))

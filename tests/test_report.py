@@ -120,7 +120,7 @@ def test_errors_by_element_system_and_size(used, tested):
 def test_settings_that_differ_from_the_preset(run, used):
     changed = ["batch size", "epochs", "heads", "neurons", "num layers"]
     assert used.result["changed"] == changed
-    preset, rows = compare_settings(RunDirectory(run).config())
+    preset, rows = compare_settings(RunDirectory(run).config(), 120)
     assert preset == "paper-cgcnn"
     assert [row[1:] for row in rows if row[1] == "epochs"] == [["epochs", 40, 500]]
 

@@ -33,13 +33,14 @@ def two(tmp_path_factory):
     rows = bundled_rows(20)
     # Crystal 19 is the only one on the wrong side; 10 to 19 are for the test.
     probability = np.where(np.arange(20) % 2, 0.8, 0.3) - 0.6 * (np.arange(20) == 19)
+    names = np.array(["insulator", "metal"])
     modulus = np.log10([row["targets"]["bulk_modulus"] for row in rows])
     pd.DataFrame(
         {
             "id": [row["id"] for row in rows],
             "subset": ["train"] * 6 + ["val"] * 4 + ["test"] * 10,
-            "target_is_metal": np.arange(20) % 2,
-            "prediction_is_metal": (probability > 0.5).astype(int),
+            "target_is_metal": names[np.arange(20) % 2],
+            "prediction_is_metal": names[(probability > 0.5).astype(int)],
             "probability_is_metal": probability,
             "uncertainty_is_metal": 0.1,
             "target_bulk_modulus": modulus,
@@ -77,15 +78,16 @@ def test_a_class_and_a_number(two, tmp_path):
     assert opened.console == []
     result = opened.result
     assert result["tiles"][0].strip() == "0.9000"
+    # All insulators and four of five metals are right.
+    assert result["tiles"][1].strip() == "0.9000"
     # One of 5 positives comes after all 5 negatives: 20 of 25 pairs are in order.
-    assert result["tiles"][1].strip() == "0.8000"
+    assert "AUC 0.8000" in result["notes"][1]
     assert result["tiles"][2].strip() == "2.00 h"
     assert result["confusion"] == [[5, 0], [1, 4]]
     assert result["worst"][0] == bundled_rows(20)[19]["id"]
     # Nothing, then all at 0.8, at 0.3 and at 0.2.
     assert result["points"]["panel test"] == 4
-    assert "probability 0.800 or more" in result["tips"]
-    assert result["tips"]["probability 0.800 or more"] == [
+    assert result["tips"]["metal: probability 0.800 or more"] == [
         "true positives 0.800",
         "false positives 0.00",
     ]

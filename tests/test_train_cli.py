@@ -165,13 +165,14 @@ def test_classification(tmp_path):
     )
     table = pd.read_csv(path / "predictions.csv")
     summary = read(path / "summary.json")
-    assert set(table.prediction) <= {0, 1}
-    assert ((table.probability > 0.5) == (table.prediction == 1)).all()
+    assert set(table.prediction) == {"insulator", "metal"}
+    assert ((table.probability > 0.5) == (table.prediction == "metal")).all()
     test = table[table.subset == "test"]
     assert summary["test_accuracy"] == pytest.approx((test.prediction == test.target).mean())
     most_frequent = test.target.value_counts(normalize=True).max()
     assert summary["test_accuracy"] > most_frequent
-    wins = np.subtract.outer(*(test.probability[test.target == c].to_numpy() for c in (1, 0)))
+    metals, others = (test.probability[test.target == c].to_numpy() for c in ("metal", "insulator"))
+    wins = np.subtract.outer(metals, others)
     auc = (np.sign(wins) + 1).mean() / 2
     assert summary["test_auc"] == pytest.approx(auc)
 

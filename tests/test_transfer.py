@@ -7,9 +7,14 @@ import jax
 import numpy as np
 import pytest
 
+from data_prep.properties import Property
 from gatgnn_jax import train
 from gatgnn_jax.runs.directory import RunDirectory
+from gatgnn_jax.train import asked_for, parse
+from gatgnn_jax.training.loop import Trainer
 from gatgnn_jax.training.optimizer import part_of
+from gatgnn_jax.training.prepare import prepare
+from gatgnn_jax.training.terminal import closing_lines
 from tests.commands import SMALL, error_of, train_run
 
 SHORT = ["--limit", "60", "--epochs", "1", *SMALL]
@@ -98,3 +103,93 @@ def test_a_start_that_is_no_run_is_refused(
     arguments = ["--init-from", tmp_path, *SHORT, "--run-dir", tmp_path / "new", "--quiet"]
     assert "is no run" in error_of(train.main, arguments, capsys)
     assert not (tmp_path / "new").exists()
+
+
+def test_members_start_from_members_in_turn(run: Path, tmp_path: Path) -> None:
+    """Three from the two of an ensemble, and one alone from the first."""
+    still = ["--learning-rate", "1e-12", "--weight-decay", "0", *SHORT]
+    parent = train_run(
+        tmp_path / "parent", "--init-from", run, "--property", "poisson_ratio",
+        "--ensemble", "2", "--learning-rate", "1e-2", "--taken-rate", "1", *SHORT,
+    )  # fmt: skip
+    other = ["--init-from", parent, "--property", "shear_modulus", *still]
+    three = train_run(tmp_path / "three", *other, "--ensemble", "3")
+    alone = train_run(tmp_path / "alone", *other)
+    before, after, single = weights(parent), weights(three), weights(alone)
+    for part in set(before) - {"out"}:
+        for x, y, z in zip(before[part], after[part], single[part], strict=True):
+            np.testing.assert_allclose(y, x[[0, 1, 0]], atol=1e-9)
+            np.testing.assert_allclose(z, x[0], atol=1e-9)
+    # The same property again: as many as there are, each its own.
+    again = train_run(
+        tmp_path / "again", "--init-from", parent, "--property", "poisson_ratio",
+        "--ensemble", "2", *still,
+    )  # fmt: skip
+    for x, y in zip(before["out"], weights(again)["out"], strict=True):
+        np.testing.assert_allclose(y, x, atol=1e-9)
+
+
+def test_new_parts_warm_up_alone(run: Path, tmp_path: Path) -> None:
+    """In the first half of two epochs nothing else moves; in the second it does, more slowly."""
+    own = ["--init-from", run, "--property", "shear_modulus", "--limit", "60", *SMALL]
+    patient = ["--epochs", "2", "--warm-up", "0.5"]
+    settings = asked_for(parse([*map(str, own), *patient]))
+    prepared = prepare(settings)
+    trainer = Trainer(prepared.config, prepared.dataset, prepared.target, prepared.subsets)
+    trainer.start_from(run)
+    before = parts_of(trainer)
+    trainer.run_epoch()
+    first = parts_of(trainer)
+    assert {part for part in before if not is_equal(before[part], first[part])} == {"out"}
+    trainer.run_epoch()
+    second = parts_of(trainer)
+    assert not any(is_equal(first[part], second[part]) for part in first)
+
+
+def parts_of(trainer: Trainer) -> dict[str, Any]:
+    parts: dict[str, Any] = {}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(trainer.state.params):
+        parts.setdefault(part_of(path), []).append(np.array(leaf))
+    return parts
+
+
+def test_the_settings_of_a_start_are_chosen_unless_given(run: Path) -> None:
+    scratch, chosen, given = (
+        parse(own).train
+        for own in (
+            [],
+            ["--init-from", str(run)],
+            ["--init-from", str(run), "--taken-rate", "1", "--warm-up", "0"],
+        )
+    )
+    assert (scratch.taken_rate, scratch.warm_up) == (given.taken_rate, given.warm_up) == (1, 0)
+    assert chosen.taken_rate < 1
+    # A property that the parent predicts already has no new parts, so that the whole is slowed.
+    same = prepare(asked_for(parse(["--init-from", str(run), *SHORT]))).config
+    assert same.train.learning_rate == pytest.approx(5e-3 * chosen.taken_rate)
+    assert (same.train.taken_rate, same.train.warm_up) == (1, 0)
+
+
+def test_elements_that_the_parent_knows_are_known(run: Path, tmp_path: Path) -> None:
+    parent = RunDirectory(run).config().data.element_counts
+    own = asked_for(parse(["--init-from", str(run), "--property", "shear_modulus", *SHORT]))
+    data = prepare(own).config.data
+    lost = set(parent) - set(data.element_counts)
+    assert lost
+    assert data.known_elements == {
+        symbol: parent.get(symbol, 0) + data.element_counts.get(symbol, 0)
+        for symbol in {*parent, *data.element_counts}
+    }
+
+
+def test_a_start_that_was_of_no_use_is_said() -> None:
+    summary = {"test_mae": 1.0, "test_rmse": 1.0, "test_r2": 0.5, "epochs": 9, "seconds": 1.0}
+    summary |= {"crystals": {"test": 3}}
+    p = Property("x", "x")
+    told = [
+        closing_lines({**summary, "best_epoch": best}, [p], Path("run"), "parent")
+        for best in (1, 4)
+    ]
+    assert "the first epoch was the best: what came from parent was lost" in told[0]
+    assert "the same without --init-from tells what that was worth" in told[1]
+    assert "parent" not in closing_lines({**summary, "best_epoch": 1}, [p], Path("run"))

@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 import tyro
 from rich.console import Console
 
+from benchmarks import provenance
 from benchmarks.paper import results
 from benchmarks.paper.features import features, features_markdown
 from benchmarks.paper.figures import figure4, table5, table5_markdown
@@ -119,7 +120,8 @@ def speeds_once(options: Options, trainings: list[Training], place: Place) -> li
     """How fast the networks are, measured unless an earlier call has written it down."""
     path = options.out / "models_speed.json"
     if not path.exists():
-        results.write_rows(path, speeds(trainings, place))
+        made_by = {"commit": provenance.commit(), "machine": provenance.machine()}
+        results.write_rows(path, [row | made_by for row in speeds(trainings, place)])
     return json.loads(path.read_text())
 
 
@@ -138,7 +140,7 @@ def figure(options: Options) -> None:
     place = Place(options.data_dir, options.runs)
     rows = make(place, options.seeds[0], options.jobs, options.out)
     path = options.out / f"{options.name}.json"
-    results.write_rows(path, rows)
+    results.write_rows(path, [row | {"commit": provenance.commit()} for row in rows])
     if to_markdown is not None:
         publish(options, to_markdown(rows))
     console.print(f"see {path}")

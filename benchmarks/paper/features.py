@@ -14,7 +14,8 @@ from benchmarks.paper.trainings import Place
 from data_prep.cache import open_dataset
 from data_prep.dataset import GraphDataset
 from data_prep.errors import UserError
-from data_prep.properties import resolve_property, select_targets
+from data_prep.properties import resolve_property
+from data_prep.targets import select_targets
 from gatgnn_jax.prediction.engines import StreamPredictor
 from gatgnn_jax.runs.directory import RunDirectory
 

@@ -38,6 +38,30 @@ def structure_from_dict(content: Mapping[str, Any]) -> Structure:
         ) from None
 
 
+def structure_to_dict(structure: Structure) -> dict[str, Any]:
+    """What `structure_from_dict` reads: a structure in plain JSON values, all digits kept."""
+    sites = [
+        {
+            "species": [_entry(specie, share) for specie, share in site.species.items()],
+            "abc": site.frac_coords.tolist(),
+            "label": site.label,
+        }
+        for site in structure
+    ]
+    lattice = structure.lattice
+    return {"lattice": {"matrix": lattice.matrix.tolist(), "pbc": [*map(bool, lattice.pbc)]}} | {
+        "sites": sites
+    }
+
+
+def _entry(specie: Element | Species | DummySpecies, share: float) -> dict[str, Any]:
+    charge = getattr(specie, "oxi_state", None)
+    own = {"element": specie.symbol, "occu": float(share)}
+    return (
+        own if charge is None or isinstance(specie, Element) else own | {"oxidation_state": charge}
+    )
+
+
 def _of_jarvis(content: Mapping[str, Any]) -> Structure:
     if not isinstance(content["cartesian"], bool):
         raise ValueError("'cartesian' is neither true nor false")

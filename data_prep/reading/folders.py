@@ -6,6 +6,7 @@ from pathlib import Path
 
 CIF_SUFFIXES = (".cif", ".mcif")
 POSCAR_SUFFIXES = (".poscar", ".vasp", ".contcar")
+JSON_LINES_SUFFIXES = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
 POSCAR_STEMS = ("POSCAR", "CONTCAR")
 
 

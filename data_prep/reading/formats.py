@@ -206,7 +206,8 @@ def _record_of_row(row: Mapping[str, Any], name: str) -> Record:
     identifier = next((str(row[key]) for key in _ID_KEYS if row.get(key) is not None), name)
     content = row.get("structure", row.get("cif", row.get("atoms")))
     if not isinstance(content, str | dict):
-        content = None
+        reason = row.get("unusable")  # as `data_prep.reading.given` writes it
+        content = BadCrystal(reason) if isinstance(reason, str) else None
     targets = row.get("targets")
     if not isinstance(targets, Mapping):
         others = {"structure", "cif", "split", "targets", *_ID_KEYS}

@@ -14,7 +14,12 @@ from pymatgen.core import IStructure, Structure
 
 from data_prep.errors import BadCrystal, UserError, one_line, printable
 from data_prep.reading.dictionaries import structure_from_dict
-from data_prep.reading.folders import is_folder, structure_files, structure_ids
+from data_prep.reading.folders import (
+    JSON_LINES_SUFFIXES,
+    is_folder,
+    structure_files,
+    structure_ids,
+)
 from data_prep.reading.formats import (
     JsonLine,
     Record,
@@ -32,7 +37,6 @@ from data_prep.reading.structures import (
 )
 from data_prep.reading.texts import structure_from_text
 
-JSON_LINES_SUFFIXES = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
 JSON_SUFFIXES = (".json", ".json.gz")
 TABLE_SUFFIXES = (".csv", ".csv.gz")
 

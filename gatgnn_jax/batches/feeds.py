@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import jax
 import numpy as np
@@ -23,7 +23,8 @@ from gatgnn_jax.batches.devices import AXIS, deal_out, put_shares, replicate
 from gatgnn_jax.batches.gathering import BatchPlan
 from gatgnn_jax.batches.processes import agree
 
-Streaming = Literal["auto", "always", "never"]
+if TYPE_CHECKING:
+    from gatgnn_jax.choices import Streaming
 
 CHUNK = 8192
 """Crystals whose sizes are taken at a time."""
@@ -137,7 +138,7 @@ def make_feed(
     subsets: Mapping[str, np.ndarray],
     batch_size: int,
     mesh: Mesh,
-    streaming: Streaming = "auto",
+    streaming: "Streaming" = "auto",
 ) -> Feed:
     """The feed for a dataset, with what the network is to give [C, T] as of `network_targets`."""
     if streaming == "always" or (streaming == "auto" and agree(_is_large(dataset, mesh))):

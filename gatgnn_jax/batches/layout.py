@@ -20,6 +20,8 @@ jraph: it holds the rows that fill the batch up to its fixed shape.
 | `globals["cluster"]`       | [A]       | int32   | 0, 1 or 2: the atom's group by position       |
 | `globals["target"]`        | [G, T]    | float32 | targets as `network_targets`; NaN if missing  |
 
+Where crystals have weights, they are a last column of the targets.
+
 Three things are kept apart that are one in a plain graph, because each is computed once however
 often it is used. Nodes and atoms differ where indistinguishable atoms are merged
 (`data_prep.quotient`): attention layers work on N nodes, the readout on A ≥ N atoms. Edges and

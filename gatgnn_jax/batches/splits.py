@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -58,6 +59,76 @@ def make_split(
     if Path(split).is_file():
         return _by_ids(ids, usable, _read(Path(split)), split, skipped, limit)
     return Split(_at_random(usable, _ratios(split), seed), usable[:0])
+
+
+def deal_groups(groups: Sequence[Any], shares: Sequence[float], seed: int) -> np.ndarray:
+    """Deal crystals to parts at random, those of one group to one part.
+
+    Large groups are dealt first, each to the part that is furthest from its share.
+
+    Args:
+        groups: what group each crystal is of [C].
+        shares: how large each part is to be, in any unit.
+        seed: of the random order.
+
+    Returns:
+        The number of each crystal's part, int64 [C].
+    """
+    names = [str(group) for group in groups]
+    _, group, sizes = np.unique(names, return_inverse=True, return_counts=True)
+    order = np.random.default_rng(seed).permutation(len(sizes))
+    order = order[np.argsort(-sizes[order], kind="stable")]
+    wanted = np.asarray(shares, np.float64) / np.sum(shares) * len(names)
+    dealt = np.zeros(len(wanted))
+    part = np.zeros(len(sizes), np.int64)
+    for own in order:
+        part[own] = np.argmax(np.where(wanted > 0, wanted - dealt, -np.inf) / np.maximum(wanted, 1))
+        dealt[part[own]] += sizes[own]
+    return part[group]
+
+
+def subset_names(
+    ids: Sequence[str],
+    split: str | Mapping[str, Sequence[Any]] | Sequence[str] | None,
+    groups: Sequence[Any] | None,
+    seed: int,
+) -> list[str] | None:
+    """The subset of each crystal [C], where it is known before the crystals are looked at.
+
+    Args:
+        ids: names of the C crystals.
+        split: ids by subset, a subset's name for each crystal, or ratios as for `make_split`.
+        groups: what group each crystal is of: those of one group come into one subset.
+        seed: of a split that is drawn.
+
+    Returns:
+        `train`, `val`, `test` or an empty text of each; None for a split that `make_split` makes.
+
+    Raises:
+        UserError: not one for each crystal, an unknown subset, or a split besides groups.
+    """
+    given = split is not None and not isinstance(split, str)
+    if groups is not None and (given or (isinstance(split, str) and Path(split).is_file())):
+        raise UserError("a split and groups: give ratios as split='60:20:20' beside the groups")
+    if groups is not None:
+        if len(groups) != len(ids):
+            raise UserError(f"{len(ids):,} structures, but {len(groups):,} groups: one of each")
+        ratios = _ratios(str(split or DEFAULT_RATIOS))
+        return [SUBSETS[part] for part in deal_groups(groups, ratios, seed)]
+    if not given:
+        return None
+    if isinstance(split, Mapping):
+        subset = {str(i): name for name, members in split.items() for i in members}
+        if unknown := [i for i in subset if i not in {*ids}]:
+            raise UserError(f"split: the data do not have {some_of(unknown)}")
+        names = [subset.get(i, "") for i in ids]
+    else:
+        names = ["" if name is None else str(name) for name in split or ()]
+    if len(names) != len(ids):
+        raise UserError(f"{len(ids):,} structures, but {len(names):,} in split: one of each")
+    if wrong := {*names} - {*SUBSETS, ""}:
+        raise UserError(f"split: there is no subset {min(wrong)!r}, only {', '.join(SUBSETS)}")
+    return names
 
 
 def _ratios(text: str) -> list[float]:

@@ -11,7 +11,8 @@ from data_prep.errors import UserError
 from data_prep.properties import Property
 from gatgnn_jax.objective import METRICS, metrics
 from gatgnn_jax.pages.assemble import assemble
-from gatgnn_jax.pages.report_numbers import Finished, learning_curves, short
+from gatgnn_jax.pages.finished import Finished
+from gatgnn_jax.pages.report_numbers import learning_curves, short
 from gatgnn_jax.prediction.columns import unit_of
 
 SCRIPTS = ("tables.js", "geometry.js", "chart.js", "comparison.js")
@@ -83,21 +84,21 @@ def _property_numbers(p: Property, runs: Sequence[Finished], ids: Sequence[str])
     rows = [pd.Index(run.predictions.id).get_indexer(pd.Index(ids)) for run in runs]
     together = list(zip(runs, own, rows, strict=True))
     targets = np.array([run.target(q)[at] for run, q, at in together]).reshape(len(runs), -1)
-    predicted = np.array([run.predicted(q)[at] for run, q, at in together]).reshape(len(runs), -1)
     same = np.isclose(targets, targets[0], rtol=SAME, atol=SAME).all(axis=0)
     target = np.where(same, targets[0], np.nan)
+    predicted = np.array([run.predicted(q)[at] for run, q, at in together]).reshape(len(runs), -1)
     return {
         "name": p.name,
         "unit": unit_of(p),
         "task": p.task,
         "metrics": {name: metric.label for name, metric in METRICS[p.task].items()},
         "differ": int((~same & ~np.isnan(targets).any(axis=0)).sum()),
-        "target": [short(value) for value in target],
+        # Of more than two classes the probability of the true one is told, which should be 1.
+        "target": [short(value) for value in (target * 0 + 1 if p.num_values > 1 else target)],
         "predicted": [[short(value) for value in values] for values in predicted],
-        "shared": [_scores(values, target, p) for values in predicted],
+        "shared": [_scores(run.values(q)[at], target, p) for run, q, at in together],
         "scores": [
-            _scores(run.predicted(q)[run.test], run.target(q)[run.test], p)
-            for run, q, _ in together
+            _scores(run.values(q)[run.test], run.target(q)[run.test], p) for run, q, _ in together
         ],
         "curves": [
             [short(value) for value in learning_curves(run, q)[1]] for run, q, _ in together
@@ -106,7 +107,7 @@ def _property_numbers(p: Property, runs: Sequence[Finished], ids: Sequence[str])
 
 
 def _scores(predicted: np.ndarray, target: np.ndarray, p: Property) -> dict[str, float | None]:
-    scores = metrics(predicted[:, None], target[:, None], [p])
+    scores = metrics(predicted, target[:, None], [p])
     return {name: short(value, 8) for name, value in scores.items()}
 
 

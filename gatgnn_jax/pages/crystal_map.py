@@ -11,8 +11,17 @@ import pandas as pd
 from matplotlib.colors import to_hex
 
 from data_prep.properties import Property
+from gatgnn_jax.objective import class_of, deviations, value_slices
 from gatgnn_jax.pages.assemble import assemble
-from gatgnn_jax.pages.plots import STYLE, new_panels, plain, save, title_of, with_unit
+from gatgnn_jax.pages.plots import (
+    STYLE,
+    class_title,
+    new_panels,
+    plain,
+    save,
+    title_of,
+    with_unit,
+)
 from gatgnn_jax.pages.report_numbers import short
 from gatgnn_jax.prediction.columns import prediction_columns, unit_of
 
@@ -44,6 +53,8 @@ class CrystalMap:
     formulas: Sequence[str]
     columns: pd.DataFrame
     """Numbers of each crystal, C rows; NaN where there is none. The first is shown."""
+    class_names: Mapping[str, Sequence[str]]
+    """What the numbers in some columns are called."""
 
 
 def map_columns(
@@ -52,18 +63,25 @@ def map_columns(
     target: np.ndarray,
     uncertainty: np.ndarray | None,
     half_width: np.ndarray | None,
-) -> pd.DataFrame:
-    """The columns of a map from arrays [C, T]: as `prediction_columns`, with errors and units.
+) -> tuple[pd.DataFrame, dict[str, tuple[str, ...]]]:
+    """The columns of a map, and the names of classes that are told by their numbers in some.
 
-    Predictions come first, then targets and errors, then whatever else there is.
+    As `prediction_columns` from arrays [C, V] and [C, T], with errors and units. What is drawn of
+    each property comes first, with its targets and errors, then whatever else there is.
     """
     table = prediction_columns(properties, predicted, target, uncertainty, half_width)
+    errors = deviations(predicted, target, properties)
     first: list[str] = []
     units: dict[str, str] = {}
-    for t, p in enumerate(properties):
+    names: dict[str, tuple[str, ...]] = {}
+    for t, (p, own) in enumerate(zip(properties, value_slices(properties), strict=True)):
         ending = f"_{p.name}" if len(properties) > 1 else ""
-        table[f"error{ending}"] = np.abs(predicted[:, t] - target[:, t])
-        value = "probability" if p.task == "classification" else "prediction"
+        table[f"error{ending}"] = errors[:, t]
+        if p.task == "classification":
+            said = predicted[:, own.start] if p.num_values == 1 else predicted[:, own]
+            table[f"prediction{ending}"], table[f"target{ending}"] = class_of(said), target[:, t]
+            names |= {f"{name}{ending}": p.class_names for name in ("prediction", "target")}
+        value = "probability" if p.task == "classification" and p.num_values == 1 else "prediction"
         first += [f"{name}{ending}" for name in (value, "target", "error")]
         for name in ("prediction", "target", "error", "uncertainty", "lower", "upper"):
             units[f"{name}_{p.own_suffix}{ending}"] = f"{name}{ending}, {p.unit}"
@@ -71,7 +89,7 @@ def map_columns(
                 units[name + ending] = f"{name}{ending}, {unit_of(p)}"
     numbers = table.select_dtypes("number").dropna(axis="columns", how="all")
     order = sorted(numbers, key=lambda name: first.index(name) if name in first else len(first))
-    return numbers[order].rename(columns=units)
+    return numbers[order].rename(columns=units), names
 
 
 def draw_map(crystals: CrystalMap, p: Property, path: Path) -> None:
@@ -106,8 +124,12 @@ def draw_map(crystals: CrystalMap, p: Property, path: Path) -> None:
             ylabel=crystals.axis_names[1],
             title=f"{len(points):,} crystals",
         )
-        what = f"probability of {title_of(p)}" if p.task == "classification" else title_of(p)
-        figure.colorbar(shown, label=f"predicted {with_unit(what, p)}")
+        what = title_of(p)
+        if p.task == "classification":
+            what = f"class of {what}" if p.num_values > 1 else f"probability of {class_title(p, 1)}"
+        bar = figure.colorbar(shown, label=f"predicted {with_unit(what, p)}")
+        if p.num_values > 1:
+            bar.set_ticks(range(p.num_values), labels=[*map(plain, p.class_names)])
         save(figure, path)
 
 
@@ -154,6 +176,7 @@ def map_page(crystals: CrystalMap, model: str) -> str:
         "columns": [
             {
                 "name": name,
+                "names": list(crystals.class_names.get(name, [])),
                 "values": _shortened(crystals.columns[name].to_numpy(np.float64)[rows], 5),
             }
             for name in crystals.columns

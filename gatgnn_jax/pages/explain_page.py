@@ -9,6 +9,7 @@ from matplotlib.colors import to_hex
 
 from data_prep.errors import Skipped
 from gatgnn_jax.models.global_attention import label_of
+from gatgnn_jax.objective import value_slices
 from gatgnn_jax.pages.assemble import assemble, crystal_data
 from gatgnn_jax.prediction.columns import in_own_unit
 from gatgnn_jax.prediction.explanation import Explanation
@@ -100,14 +101,18 @@ def _attention(explanation: Explanation) -> dict[str, Any]:
 def _worth(prediction: Predictions, t: int) -> str:
     """Interval, nearest training crystal and warning of a property's value, where there are any."""
     p, parts = prediction.properties[t], []
+    own = value_slices(prediction.properties)[t].start
     if prediction.lower is not None and prediction.upper is not None:
-        ends = [float(end[0, t]) for end in (prediction.lower, prediction.upper)]
+        ends = [float(end[0, own]) for end in (prediction.lower, prediction.upper)]
         if not np.isnan(ends[0]):
             parts.append(f"90 %: {ends[0]:.4g} to {ends[1]:.4g} {p.unit}".rstrip())
     nearest = prediction.neighbors and prediction.neighbors[0]
     if nearest:
         value = float(in_own_unit(p, nearest.values[t]))
-        true = "" if np.isnan(value) else f", true {value:.4g} {p.unit}".rstrip()
+        known = f"{value:.4g} {p.unit}"
+        if p.classes and not np.isnan(value):
+            known = p.classes[int(value)]
+        true = "" if np.isnan(value) else f", true {known}".rstrip()
         near = f"{nearest.id} {nearest.formula}{true}, distance {nearest.distance:.2g}"
         parts.append(f"nearest training crystal: {near}")
     parts += filter(None, prediction.warnings)
@@ -117,22 +122,29 @@ def _worth(prediction: Predictions, t: int) -> str:
 def _predictions(prediction: Predictions) -> list[dict[str, str]]:
     """Value, unit and small print of every property; of an ensemble with the uncertainty."""
     texts = []
-    for t, p in enumerate(prediction.properties):
-        value, unit = prediction.transformed[0, t], p.unit
+    slices = value_slices(prediction.properties)
+    for t, (p, own) in enumerate(zip(prediction.properties, slices, strict=True)):
+        values, unit = prediction.transformed[0, own], p.unit
+        place = int(values.argmax())  # of more than two classes the likeliest
+        value = values[place]
         transformed = f"{value:.4f}"
         if prediction.uncertainty is not None:
-            spread = prediction.uncertainty[0, t]
+            spread = prediction.uncertainty[0, own][place]
             transformed += f" ± {spread:.4f}"
             if p.is_rescaled:  # it is not the same upwards and downwards
                 low, high = in_own_unit(p, np.array([value - spread, value + spread]))
                 unit += f" ({low:.4g} to {high:.4g})"
         name = p.name.replace("_", " ")
         if p.task == "classification":
-            texts.append({"value": transformed, "unit": "", "note": f"probability, {name}"})
+            one = p.class_names[place if p.num_values > 1 else 1]
+            note = f"probability, {name}" + (f" = {one}" if p.classes else "")
+            texts.append({"value": transformed, "unit": "", "note": note})
         elif not p.is_rescaled:
             texts.append({"value": transformed, "unit": unit, "note": name})
         else:
             note = f"{name} · {prediction.transformed_units[t]} = {transformed}"
-            texts.append({"value": f"{prediction.values[0, t]:.4g}", "unit": unit, "note": note})
+            texts.append(
+                {"value": f"{prediction.values[0, own.start]:.4g}", "unit": unit, "note": note}
+            )
         texts[-1]["worth"] = _worth(prediction, t)
     return texts

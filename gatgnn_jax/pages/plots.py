@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -12,13 +12,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from data_prep.properties import Property
-from gatgnn_jax.objective import metrics
+from gatgnn_jax.choices import Format
+from gatgnn_jax.objective import known_pairs, metrics, value_slices
 from gatgnn_jax.pages.calibration import coverage, reliability
-from gatgnn_jax.pages.report_numbers import Finished
+from gatgnn_jax.pages.classes import roc_curves
+from gatgnn_jax.pages.finished import Finished
 from gatgnn_jax.prediction.columns import unit_of
-
-Format = Literal["png", "svg", "pdf"]
-"""Of a picture's file; the last two are drawn in lines and letters, for papers."""
 
 COLORS = {"train": "#9aa5b1", "val": "#e08e2b", "test": "#1f6fb2"}
 STYLE = {
@@ -44,12 +43,18 @@ def draw_training(directory: Path, run: Finished, kind: Format = "png") -> list[
     subset = run.predictions.subset
     predicted, target = (
         {name: values[subset == name] for name in subset.unique()}
-        for values in (_stacked(run.predicted, properties), _stacked(run.target, properties))
+        for values in (
+            np.concatenate([run.values(p) for p in properties], axis=1),
+            _stacked(run.target, properties),
+        )
     )
     parity(predicted, target, properties, paths[1])
     if run.config.train.ensemble > 1 and "test" in predicted:
-        spread = _stacked(run.uncertainty, properties)[subset == "test"]
-        calibration(predicted["test"], target["test"], spread, properties, paths[2])
+        test = subset == "test"
+        drawn, truth, spread = (
+            _stacked(own, properties)[test] for own in (run.predicted, run.aim, run.uncertainty)
+        )
+        calibration(drawn, truth, spread, properties, paths[2])
         return paths
     return paths[:2]
 
@@ -105,16 +110,17 @@ def parity(
 ) -> None:
     """The parity plot: predicted against true values; for a classification the ROC curve.
 
-    Arrays by subset. Without test crystals those of validation are shown.
+    Arrays by subset, [C, V] and [C, T]. Without test crystals those of validation are shown.
     """
     with mpl.rc_context(STYLE):
         figure, panels = new_panels(len(properties), (5.2, 5.2))
-        for t, (p, axes) in enumerate(zip(properties, panels, strict=True)):
+        slices = value_slices(properties)
+        for t, (p, own, axes) in enumerate(zip(properties, slices, panels, strict=True)):
             draw = _roc if p.task == "classification" else _scatter
             draw(
                 axes,
                 p,
-                {name: values[:, t] for name, values in predicted.items()},
+                {name: values[:, own] for name, values in predicted.items()},
                 {name: values[:, t] for name, values in target.items()},
             )
         save(figure, path)
@@ -130,8 +136,9 @@ def calibration(
     """Calibration: do an ensemble's test errors lie where its uncertainty says?
 
     All arrays [C, T]. For a regression the share of errors within the interval that should hold
-    each share of them, were they normal; for a classification how often class 1 is right, by its
-    probability. On the diagonal all is as it should be; below it the model is too sure.
+    each share of them, were they normal; for a classification how often a class is right, by its
+    probability: class 1, of more than two classes the true one. On the diagonal all is as it should
+    be; below it the model is too sure.
     """
     with mpl.rc_context(STYLE):
         figure, panels = new_panels(len(properties), (5.2, 5.2))
@@ -140,7 +147,8 @@ def calibration(
             value, truth = predicted[known, t], target[known, t]
             if p.task == "classification":
                 x, y = reliability(value, truth)
-                axes.set(xlabel="predicted probability of class 1", ylabel="share of class 1")
+                one = class_title(p, 1)
+                axes.set(xlabel=f"predicted probability of {one}", ylabel=f"share of {one}")
             else:
                 x, y = coverage(np.abs(value - truth), uncertainty[known, t])
                 axes.set(xlabel="expected share of errors", ylabel="share of errors found")
@@ -154,7 +162,10 @@ def _scatter(
     axes: Axes, p: Property, predicted: Mapping[str, np.ndarray], target: Mapping[str, np.ndarray]
 ) -> None:
     shown = _judged(predicted)
+    predicted = {name: values[:, 0] for name, values in predicted.items()}
     for name, marker_size in (("train", 8), (shown, 16)):
+        if name not in predicted:  # out of folds there are test crystals only
+            continue
         axes.scatter(
             target[name],
             predicted[name],
@@ -183,18 +194,22 @@ def _roc(
     axes: Axes, p: Property, predicted: Mapping[str, np.ndarray], target: Mapping[str, np.ndarray]
 ) -> None:
     shown = _judged(predicted)
-    known = np.isfinite(target[shown])
-    scores = metrics(predicted[shown][:, None], target[shown][:, None], [p])
-    if len(np.unique(target[shown][known])) == 2:
-        from sklearn.metrics import roc_curve  # as in `objective`: only where needed
-
-        wrong, right, _ = roc_curve(target[shown][known], predicted[shown][known])
-        axes.plot(wrong, right, color=COLORS[shown])
+    truth = target[shown][:, None]
+    scores = metrics(predicted[shown], truth, [p])
+    pair = known_pairs(predicted[shown], truth, [p], 0)
+    for name, curve in roc_curves(*pair, p).items():
+        color = None if p.num_values > 1 else COLORS[shown]
+        axes.plot(curve[:, 0], curve[:, 1], color=color, label=plain(name))
     axes.plot([0, 1], [0, 1], color="black", linewidth=0.8, linestyle=":")
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", title=title_of(p))
     axes.set_xlabel("false positives")
     axes.set_ylabel("true positives")
-    text = f"{shown} accuracy {scores['accuracy']:.4f}\nAUC {scores['auc']:.4f}"
+    if axes.lines[:-1] and p.num_values > 1:
+        axes.legend(loc="center right")
+    text = (
+        f"{shown} accuracy {scores['accuracy']:.4f}\n"
+        f"balanced {scores['balanced_accuracy']:.4f}\nAUC {scores['auc']:.4f}"
+    )
     axes.text(0.97, 0.04, text, transform=axes.transAxes, ha="right", va="bottom")
 
 
@@ -214,6 +229,11 @@ def new_panels(count: int, size: tuple[float, float]) -> tuple[Figure, Sequence[
 def title_of(p: Property) -> str:
     """A property's name for a picture."""
     return plain(p.name.replace("_", " "))
+
+
+def class_title(p: Property, number: int) -> str:
+    """What a class is called: by its name, or class 1."""
+    return plain(p.classes[number]) if p.classes else f"class {number}"
 
 
 def with_unit(text: str, p: Property) -> str:

@@ -16,8 +16,9 @@ from data_prep.compositions import compositions
 from data_prep.dataset import GraphDataset
 from data_prep.errors import UserError
 from data_prep.lookup import find_structures
+from gatgnn_jax.pages.finished import Finished
 from gatgnn_jax.pages.plots import draw_training
-from gatgnn_jax.pages.report_numbers import Finished, report_numbers
+from gatgnn_jax.pages.report_numbers import report_numbers
 from gatgnn_jax.pages.report_page import report_page
 from gatgnn_jax.runs.directory import RunDirectory
 
@@ -88,13 +89,19 @@ def read_finished(run: RunDirectory) -> Finished:
         finished = Finished(
             name=run.path.absolute().name,
             config=run.config(),
-            predictions=pd.read_csv(run.path / "predictions.csv", converters={"id": str}),
+            predictions=pd.read_csv(
+                run.path / "predictions.csv",
+                converters={"id": str},
+                # A class may be called null.
+                keep_default_na=False,
+                na_values=[""],
+            ),
             epochs=pd.read_csv(run.path / "metrics.csv"),
             summary=summary,
             skipped=read_skipped(run.path),
         )
         for p in finished.config.properties:
-            for read in (finished.target, finished.predicted, finished.uncertainty):
+            for read in (finished.target, finished.values, finished.uncertainty):
                 read(p)
         if not ("subset" in finished.predictions and "epoch" in finished.epochs):
             raise ValueError("a column is missing")

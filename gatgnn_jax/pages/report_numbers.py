@@ -3,7 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -19,73 +19,14 @@ from gatgnn_jax.config import PRESETS
 from gatgnn_jax.models.global_attention import label_of
 from gatgnn_jax.objective import METRICS, metrics
 from gatgnn_jax.pages.calibration import calibration_numbers
+from gatgnn_jax.pages.classes import class_numbers
+from gatgnn_jax.pages.finished import Finished
 from gatgnn_jax.prediction.columns import digits_of, in_own_unit, unit_of
 from gatgnn_jax.prediction.coverage import coverage_groups
 from gatgnn_jax.runs.config import RunConfig
 
-WORST = 12
-"""How many of the worst predictions are shown."""
-
 SIZES = ((1, 4), (5, 8), (9, 16), (17, 32), (33, 64), (65, None))
 """Crystals are grouped by these numbers of atoms in the cell."""
-
-
-@dataclass(frozen=True)
-class Finished:
-    """What a finished run left, as its files say."""
-
-    name: str
-    config: RunConfig
-    predictions: pd.DataFrame
-    """predictions.csv: C crystals"""
-    epochs: pd.DataFrame
-    """metrics.csv"""
-    summary: Mapping[str, Any]
-    skipped: Sequence[Skipped]
-
-    @property
-    def test(self) -> np.ndarray:
-        """Rows of `predictions` that are test crystals."""
-        return np.flatnonzero(self.predictions.subset == "test")
-
-    def column(self, name: str, p: Property) -> np.ndarray:
-        """A column of `predictions` about one property, float64 [C]."""
-        ending = f"_{p.name}" if len(self.config.properties) > 1 else ""
-        return self.predictions[name + ending].to_numpy(np.float64)
-
-    def target(self, p: Property) -> np.ndarray:
-        """Transformed targets, float64 [C]; NaN where there is none."""
-        return self.column("target", p)
-
-    def predicted(self, p: Property) -> np.ndarray:
-        """Transformed values, or the probability of class 1: float64 [C]."""
-        return self.column("probability" if p.task == "classification" else "prediction", p)
-
-    def uncertainty(self, p: Property) -> np.ndarray | None:
-        """The spread of an ensemble's members, float64 [C]; None for a single network."""
-        return self.column("uncertainty", p) if self.config.train.ensemble > 1 else None
-
-    def half_width(self, p: Property) -> np.ndarray | None:
-        """How far the intervals reach to either side, float64 [C]; None for a run without."""
-        ending = f"_{p.name}" if len(self.config.properties) > 1 else ""
-        if f"upper{ending}" not in self.predictions:
-            return None
-        return self.column("upper", p) - self.predicted(p)
-
-    def errors(self, p: Property) -> np.ndarray:
-        """Absolute errors, or 1 for a wrong class: float64 [C]; NaN where there is no target."""
-        target = self.target(p)
-        if p.task == "classification":
-            wrong = (self.predicted(p) > 0.5) != (target == 1)
-            return np.where(np.isnan(target), np.nan, wrong)
-        return np.abs(self.predicted(p) - target)
-
-    def worst(self, p: Property) -> list[int]:
-        """Rows of the test crystals that are furthest from their target, the worst first."""
-        rows = self.test
-        distance = np.abs(self.predicted(p) - self.target(p))[rows]
-        order = np.argsort(-distance, kind="stable")
-        return [int(row) for row in rows[order][:WORST] if not np.isnan(self.target(p)[row])]
 
 
 def report_numbers(
@@ -101,8 +42,8 @@ def report_numbers(
     the others there are of each kind.
     """
     config = run.config
-    preset, settings = compare_settings(config)
     subset = run.predictions.subset
+    preset, settings = compare_settings(config, int((subset == "train").sum()))
     return {
         "run": run.name,
         "subsets": {name: int((subset == name).sum()) for name in SUBSETS},
@@ -145,7 +86,7 @@ def property_numbers(
 
     scores = {
         name: metrics(
-            predicted[run.predictions.subset == name][:, None],
+            run.values(p)[run.predictions.subset == name],
             target[run.predictions.subset == name][:, None],
             [p],
         )
@@ -160,10 +101,10 @@ def property_numbers(
         "log": p.transform == "log10",
         "task": p.task,
         "metrics": {name: metric.label for name, metric in METRICS[p.task].items()},
-        "target": [short(value, digits) for value in target],
+        "target": [short(value, digits) for value in run.aim(p)],
         "predicted": [short(value, digits) for value in predicted],
         "scores": {name: {k: short(v, 8) for k, v in s.items()} for name, s in scores.items()},
-        "own_mae": short(own_unit_error(p, predicted[judged], target[judged])),
+        "own_mae": short(own_unit_error(p, run, judged)),
         "naive": short(naive_score(p, target, run.predictions.subset)),
         "curves": [[short(value) for value in curve] for curve in learning_curves(run, p)],
         "worst": run.worst(p),
@@ -171,6 +112,7 @@ def property_numbers(
         "systems": groups(lambda row: [systems[row]] if row in systems else []),
         "sizes": groups(lambda row: [_size(cells[row].num_atoms)]),
         **uncertainty_numbers(run, p),
+        **class_numbers(run, p),
         "coverage": interval_numbers(run, p, cells),
     }
 
@@ -199,7 +141,7 @@ def uncertainty_numbers(run: Finished, p: Property) -> dict[str, Any]:
     uncertainty = run.uncertainty(p)
     if uncertainty is None:
         return {}
-    own = [values[run.test] for values in (run.predicted(p), run.target(p), uncertainty)]
+    own = [values[run.test] for values in (run.predicted(p), run.aim(p), uncertainty)]
     ending = f"_{p.name}" if len(run.config.properties) > 1 else ""
     score = "accuracy" if p.task == "classification" else "mae"
     members = run.summary.get("members", {}).get(f"test_{score}{ending}")
@@ -223,10 +165,14 @@ def learning_curves(run: Finished, p: Property) -> list[np.ndarray]:
     return [run.epochs[name + ending].to_numpy() for name in ("train_mae", "val_mae")]
 
 
-def own_unit_error(p: Property, predicted: np.ndarray, target: np.ndarray) -> float:
-    """Mean absolute error in the property's own unit, GPa for a modulus; NaN without targets."""
-    values, truth = in_own_unit(p, predicted)[:, None], in_own_unit(p, target)[:, None]
-    return metrics(values, truth, [replace(p, task="regression")])["mae"]
+def own_unit_error(p: Property, run: Finished, rows: np.ndarray) -> float:
+    """Mean absolute error in the property's own unit, GPa for a modulus; NaN for classes."""
+    if p.task == "classification":
+        return np.nan
+    values, truth = (
+        in_own_unit(p, own[rows])[:, None] for own in (run.predicted(p), run.target(p))
+    )
+    return metrics(values, truth, [p])["mae"]
 
 
 def naive_score(p: Property, target: np.ndarray, subset: pd.Series) -> float:
@@ -236,17 +182,24 @@ def naive_score(p: Property, target: np.ndarray, subset: pd.Series) -> float:
     """
     judged = "test" if (subset == "test").any() else "val"
     train, other = (target[subset == name][:, None] for name in ("train", judged))
-    scores = metrics(np.full_like(other, np.nanmean(train)), other, [p])
+    mean = [np.nanmean(train)]
+    if p.num_values > 1:  # how often each class comes
+        mean = [np.mean(train[np.isfinite(train)] == k) for k in range(p.num_values)]
+    scores = metrics(np.tile(mean, (len(other), 1)), other, [p])
     return scores["accuracy" if p.task == "classification" else "mae"]
 
 
-def compare_settings(config: RunConfig) -> tuple[str, list[list[Any]]]:
-    """The preset closest to a run's settings; group, name, value and the preset's value of each."""
+def compare_settings(config: RunConfig, crystals: int) -> tuple[str, list[list[Any]]]:
+    """The preset closest to a run's settings; group, name, value and the preset's value of each.
+
+    `crystals` are those trained on, by which presets choose a batch size.
+    """
     groups = ("graph", "model", "train")
 
     def rows(name: Any) -> list[list[Any]]:
+        preset = replace(PRESETS[name], train=PRESETS[name].train.batches_for(crystals))
         return [
-            [group, field, value, asdict(getattr(PRESETS[name], group))[field]]
+            [group, field, value, asdict(getattr(preset, group))[field]]
             for group in groups
             for field, value in asdict(getattr(config, group)).items()
         ]

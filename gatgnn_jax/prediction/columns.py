@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from data_prep.classes import number_name
 from data_prep.properties import Property
+from gatgnn_jax.objective import class_of, value_slices
 
 
 def unit_of(p: Property) -> str:
@@ -26,30 +28,40 @@ def prediction_columns(
     uncertainty: np.ndarray | None = None,
     half_width: np.ndarray | None = None,
 ) -> pd.DataFrame:
-    """Columns for each property, from predicted values [C, T] (and targets [C, T] where known).
+    """Columns for each property, from predicted values [C, V] (and targets [C, T] where known).
 
     Regression: `prediction`, `unit`, and for a property trained on its logarithm the plain value
-    too, as `prediction_gpa`. Classification: the class in `prediction`, and the `probability` of
-    class 1. With an `uncertainty` [C, T] a column of that name, in `unit`. With a `half_width` of
-    intervals [C, T] the ends of a regression's, `lower` and `upper` (and `lower_gpa`, …). With
-    several properties each name ends in the property's.
+    too, as `prediction_gpa`. Classification: the class in `prediction`, by its name if it has one,
+    and the `probability` of class 1, of more than two classes that of each, `probability_NAME`.
+    With an `uncertainty` [C, V] a column of that name, in `unit`, of more than two classes that of
+    the predicted one's probability. With a `half_width` of intervals [C, V] the ends of a
+    regression's, `lower` and `upper` (and `lower_gpa`, …). With several properties each name ends
+    in the property's.
     """
     table = pd.DataFrame(index=range(len(predicted)))
-    for t, p in enumerate(properties):
+    for t, (p, own) in enumerate(zip(properties, value_slices(properties), strict=True)):
         ending = f"_{p.name}" if len(properties) > 1 else ""
-        value = predicted[:, t]
+        value, first = predicted[:, own.start], own.start
         if target is not None:
-            table["target" + ending] = target[:, t]
-        if p.task == "classification":
-            table["prediction" + ending] = (value > 0.5).astype(int)
+            table["target" + ending] = named_classes(p, target[:, t])
+        if p.task == "regression":
+            table["prediction" + ending] = value
+        elif p.num_values == 1:
+            table["prediction" + ending] = named_classes(p, class_of(value))
             table["probability" + ending] = value
         else:
-            table["prediction" + ending] = value
+            said = class_of(predicted[:, own])
+            table["prediction" + ending] = named_classes(p, said)
+            for name, share in zip(p.class_names, predicted[:, own].T, strict=True):
+                table[f"probability_{name}{ending}"] = share
         if uncertainty is not None:
-            table["uncertainty" + ending] = uncertainty[:, t]
+            spread = uncertainty[:, own]
+            if p.num_values > 1:
+                spread = np.take_along_axis(spread, said[:, None], axis=1)
+            table["uncertainty" + ending] = spread[:, 0]
         ends = {}
         if half_width is not None and p.task == "regression":
-            ends = {"lower": value - half_width[:, t], "upper": value + half_width[:, t]}
+            ends = {"lower": value - half_width[:, first], "upper": value + half_width[:, first]}
         for name, end in ends.items():
             table[name + ending] = end
         table["unit" + ending] = unit_of(p)
@@ -63,11 +75,36 @@ def prediction_columns(
     return table
 
 
+def named_classes(p: Property, numbers: np.ndarray) -> np.ndarray:
+    """Classes by their names [C], None for NaN; numbers of classes without names, and values, as
+    they are."""
+    if not p.classes:
+        return numbers
+    names = [None if np.isnan(n) else p.classes[int(n)] for n in numbers.tolist()]
+    return np.array(names, dtype=object)
+
+
+def numbered_classes(p: Property, column: pd.Series) -> np.ndarray:
+    """The inverse of `named_classes`, of a column of a table: float64 [C].
+
+    Raises:
+        ValueError: a name that is no class'.
+    """
+    if not p.classes:
+        return column.to_numpy(np.float64)
+    number = {name: k for k, name in enumerate(p.classes)}
+    given = column.astype(object).where(column.notna(), None)
+    names = [n if n is None or isinstance(n, str) else number_name(n) for n in given]
+    if unknown := [name for name in names if name is not None and name not in number]:
+        raise ValueError(f"{unknown[0]!r} is no class of {p.name}")
+    return np.array([np.nan if name is None else number[name] for name in names], dtype=np.float64)
+
+
 def column_names(
     properties: Sequence[Property], with_uncertainty: bool, with_intervals: bool
 ) -> list[str]:
     """The names of `prediction_columns` without targets."""
-    none = np.empty((0, len(properties)))
+    none = np.empty((0, value_slices(properties)[-1].stop))
     given = {"uncertainty": with_uncertainty, "half_width": with_intervals}
     chosen = {name: none for name, wanted in given.items() if wanted}
     return list(prediction_columns(properties, none, **chosen))
@@ -81,7 +118,7 @@ def subset_table(
     uncertainty: Mapping[str, np.ndarray | None],
     half_width: Mapping[str, np.ndarray | None],
 ) -> pd.DataFrame:
-    """The predictions of several subsets, by name: ids [C], values and targets [C, T] of each."""
+    """The predictions of several subsets, by name: ids [C], values [C, V], targets [C, T]."""
     tables = []
     for name in ids:
         own = (predicted[name], target[name], uncertainty[name], half_width[name])

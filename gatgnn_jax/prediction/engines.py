@@ -43,11 +43,12 @@ class Predicted(NamedTuple):
     """What the model says about C crystals, in their order.
 
     Attributes:
-        values: [C, T]: transformed values; for a classification the probability of class 1.
+        values: [C, V]: transformed values; of two classes the probability of class 1, of more that
+            of each (`objective.value_slices` says which columns are whose).
         crystal_vector: [C, F]: the weighted sum of the atoms' features; of an ensemble, all its
             members' one after another.
-        uncertainty: [C, T]: standard deviation over an ensemble's members; None for one network.
-        half_width: [C, T]: how far the intervals reach to either side of the values; NaN for a
+        uncertainty: [C, V]: standard deviation over an ensemble's members; None for one network.
+        half_width: [C, V]: how far the intervals reach to either side of the values; NaN for a
             property without, None for a run without.
         neighbors: the nearest training crystal of each; None if the run has kept none.
         warnings: what is doubtful about each of them; empty if nothing is.
@@ -83,7 +84,7 @@ class StreamPredictor:
         `batch_size` is in crystals, at most; `reliability` what its predictions are judged by.
         """
         self.graph: GraphConfig = config.graph
-        self.element_counts = config.data.element_counts
+        self.element_counts = config.data.known_elements
         self.reliability = reliability
         self.properties = config.properties
         self.graphdef = graphdef
@@ -168,7 +169,7 @@ class DatasetPredictor:
         self.program = make_predict(graphdef, feed.plan.shape, mesh, feed.placed)
 
     def __call__(self, model: ModelState, subset: np.ndarray) -> np.ndarray:
-        """Predicted values [C, T] of a subset of the crystals; NaN for all others."""
+        """Predicted values [C, V] of a subset of the crystals; NaN for all others."""
         return predicted_values(self.outputs(model, subset), self.properties)
 
     def outputs(self, model: ModelState, subset: np.ndarray) -> np.ndarray:

@@ -159,7 +159,7 @@ def explain(
         output.crystal_vector[:1],
         [graph],
         config.properties,
-        config.data.element_counts,
+        config.data.known_elements,
         reliability,
     )
     return Explanation(

@@ -18,6 +18,7 @@ import numpy as np
 
 from data_prep.properties import Property
 from data_prep.settings import check_types
+from gatgnn_jax.objective import value_slices
 
 LEVEL = 0.9
 """The share of true values that is to lie within the intervals."""
@@ -64,17 +65,17 @@ class Intervals:
     def half_width(
         self, properties: Sequence[Property], values: np.ndarray, spread: np.ndarray | None
     ) -> np.ndarray:
-        """How far the intervals reach to either side of `values` [C, T], in their unit: [C, T].
+        """How far the intervals reach to either side of `values` [C, V], in their unit: [C, V].
 
-        `spread` [C, T] is an ensemble's. NaN for a property without intervals.
+        `spread` [C, V] is an ensemble's. NaN for a property without intervals.
         """
         own = {interval.name: interval for interval in self.properties}
         half = np.full(values.shape, np.nan)
-        for t, p in enumerate(properties):
+        for p, columns in zip(properties, value_slices(properties), strict=True):
             if p.name in own:
                 floor, quantile = own[p.name].floor, own[p.name].quantile
-                scale = 1.0 if floor is None or spread is None else spread[:, t] + floor
-                half[:, t] = quantile * scale
+                scale = 1.0 if floor is None or spread is None else spread[:, columns] + floor
+                half[:, columns] = quantile * scale
         return half
 
 
@@ -85,21 +86,24 @@ def fit_intervals(
     spread: np.ndarray | None,
     level: float = LEVEL,
 ) -> Intervals:
-    """Intervals from the validation crystals: values, targets (NaN: unknown), spreads [C, T].
+    """Intervals from validation crystals: values [C, V], targets (NaN: unknown) [C, T], spreads.
 
     A classification has none: its probability says how sure it is. Nor has a property that too few
     crystals have a target of (fewer than 9 for 90 %).
     """
     found = []
-    for t, p in enumerate(properties):
+    for t, (p, own) in enumerate(zip(properties, value_slices(properties), strict=True)):
+        if p.task == "classification":
+            continue
         known = np.isfinite(target[:, t])
-        error = np.abs(predicted[known, t] - target[known, t])
+        error = np.abs(predicted[known, own.start] - target[known, t])
         # The median spread: it looks at no error, so that the promise holds, and a crystal the
         # members happen to agree on gets no interval of nearly nothing.
-        floor = None if spread is None or not len(error) else float(np.median(spread[known, t]))
-        scale = 1.0 if floor is None else spread[known, t] + floor  # type: ignore[index]
+        wide = None if spread is None else spread[known, own.start]
+        floor = None if wide is None or not len(error) else float(np.median(wide))
+        scale = 1.0 if wide is None or floor is None else wide + floor
         quantile = conformal_quantile(error / np.maximum(scale, np.finfo(float).tiny), level)
-        if p.task == "regression" and math.isfinite(quantile):
+        if math.isfinite(quantile):
             found.append(Interval(p.name, quantile, floor, len(error)))
     return Intervals(level, tuple(found))
 
@@ -112,6 +116,9 @@ def conformal_quantile(scores: np.ndarray, level: float) -> float:
 
 
 def inside(half_width: np.ndarray, predicted: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Whether true values lie within the intervals: 1 or 0, NaN where either is unknown [C, T]."""
+    """Whether true values lie within the intervals: 1 or 0, NaN where either is unknown.
+
+    Arrays of one shape.
+    """
     error = np.abs(predicted - target)
     return np.where(np.isnan(error + half_width), np.nan, error <= half_width)

@@ -10,6 +10,7 @@ from pymatgen.core import Element
 from data_prep.errors import Skipped
 from data_prep.graph import CrystalGraph
 from data_prep.properties import Property
+from gatgnn_jax.objective import every_probability, value_slices
 from gatgnn_jax.prediction.columns import in_own_unit, prediction_columns, unit_of
 from gatgnn_jax.prediction.training_crystals import Neighbor
 
@@ -24,14 +25,15 @@ class Predictions:
     Attributes:
         ids: [C]: a file's name without its suffix, an entry's id, or a structure's position.
         properties: the T properties predicted.
-        transformed: float64 [C, T]: the values the model works with, log10(GPa) for a modulus; of
-            a classification the probability of class 1. NaN for a crystal that was left out.
+        transformed: float64 [C, V]: the values the model works with, log10(GPa) for a modulus; of
+            two classes the probability of class 1, of more that of each, a column a class. NaN for
+            a crystal that was left out.
         warnings: [C]: what is doubtful: elements that training never saw, a crystal far from the
             training crystals; empty if nothing is.
         reasons: [C]: why a crystal was left out; empty if it was not.
-        uncertainty: float64 [C, T]: standard deviation of `transformed` over an ensemble's
+        uncertainty: float64 [C, V]: standard deviation of `transformed` over an ensemble's
             members; None for a single model.
-        half_width: float64 [C, T]: `transformed` ± this holds 90 % of true values; NaN for a
+        half_width: float64 [C, V]: `transformed` ± this holds 90 % of true values; NaN for a
             property without intervals (a classification), None for a model without.
         neighbors: [C]: the nearest training crystal of each, None for one that was left out; None
             for a model that has kept none.
@@ -51,18 +53,30 @@ class Predictions:
 
     @property
     def values(self) -> np.ndarray:
-        """Values in the properties' own `units`, as GPa: float64 [C, T]."""
-        columns = zip(self.properties, self.transformed.T, strict=True)
-        return np.stack([in_own_unit(p, column) for p, column in columns], axis=1)
+        """Values in the properties' own `units`, as GPa: float64 [C, V]; see `transformed`."""
+        columns = zip(self.properties, value_slices(self.properties), strict=True)
+        return np.concatenate([in_own_unit(p, self.transformed[:, own]) for p, own in columns], 1)
+
+    @property
+    def probabilities(self) -> dict[str, pd.DataFrame]:
+        """By classification the probability of each class: a row a crystal, a column a class."""
+        columns = zip(self.properties, value_slices(self.properties), strict=True)
+        return {
+            p.name: pd.DataFrame(
+                every_probability(self.transformed[:, own]), columns=list(p.class_names)
+            )
+            for p, own in columns
+            if p.task == "classification"
+        }
 
     @property
     def lower(self) -> np.ndarray | None:
-        """Lower ends of the 90 % intervals, in the properties' own `units`: float64 [C, T]."""
+        """Lower ends of the 90 % intervals, in the properties' own `units`: float64 [C, V]."""
         return self._end(-1)
 
     @property
     def upper(self) -> np.ndarray | None:
-        """Upper ends of the 90 % intervals, in the properties' own `units`: float64 [C, T]."""
+        """Upper ends of the 90 % intervals, in the properties' own `units`: float64 [C, V]."""
         return self._end(+1)
 
     def _end(self, side: int) -> np.ndarray | None:

@@ -9,7 +9,14 @@ import pandas as pd
 
 from data_prep.properties import Property
 from gatgnn_jax.models.base import ModelState
-from gatgnn_jax.objective import member_spread, metrics, predicted_values
+from gatgnn_jax.objective import (
+    confusion,
+    known_pairs,
+    member_spread,
+    metrics,
+    predicted_values,
+    value_slices,
+)
 from gatgnn_jax.prediction.columns import subset_table
 from gatgnn_jax.prediction.engines import DatasetPredictor
 from gatgnn_jax.prediction.intervals import Intervals, inside
@@ -35,17 +42,17 @@ class SubsetPredictions:
 
     @cached_property
     def predicted(self) -> dict[str, np.ndarray]:
-        """Transformed values [C, T]; of an ensemble the members' mean."""
+        """Transformed values [C, V]; of an ensemble the members' mean."""
         return {name: predicted_values(own, self.properties) for name, own in self.outputs.items()}
 
     @cached_property
     def spread(self) -> dict[str, np.ndarray | None]:
-        """Standard deviation over an ensemble's members [C, T]; None for a single network."""
+        """Standard deviation over an ensemble's members [C, V]; None for a single network."""
         return {name: member_spread(own, self.properties) for name, own in self.outputs.items()}
 
     @cached_property
     def half_width(self) -> dict[str, np.ndarray | None]:
-        """How far the intervals reach to either side [C, T]; None for a run without."""
+        """How far the intervals reach to either side [C, V]; None for a run without."""
         if self.intervals is None:
             return dict.fromkeys(self.ids)
         return {
@@ -64,12 +71,31 @@ class SubsetPredictions:
         half_width = self.half_width[name]
         if half_width is None:
             return {}
-        within = inside(half_width, self.predicted[name], self.target[name])
-        return {
-            p.name: float(np.nanmean(own))
-            for p, own in zip(self.properties, within.T, strict=True)
-            if np.isfinite(own).any()
-        }
+        shares = {}
+        for t, (p, own) in enumerate(
+            zip(self.properties, value_slices(self.properties), strict=True)
+        ):
+            if p.task == "regression":
+                values = (half_width[:, own.start], self.predicted[name][:, own.start])
+                within = inside(*values, self.target[name][:, t])
+                if np.isfinite(within).any():
+                    shares[p.name] = float(np.nanmean(within))
+        return shares
+
+    def confusion(self, name: str) -> pd.DataFrame:
+        """How often each true class of a subset is taken for which: a row a true class.
+
+        `property`, `true`, and a column for each predicted class; empty without classifications.
+        """
+        tables = []
+        for t, p in enumerate(self.properties):
+            if p.task == "classification":
+                y, z = known_pairs(self.predicted[name], self.target[name], self.properties, t)
+                counts = pd.DataFrame(confusion(y, z, p), columns=list(p.class_names))
+                counts.insert(0, "property", p.name)
+                counts.insert(1, "true", p.class_names)
+                tables.append(counts)
+        return pd.concat(tables) if tables else pd.DataFrame()
 
     def scores(self, name: str) -> dict[str, float]:
         """Metrics of a subset, their names with the subset's in front.

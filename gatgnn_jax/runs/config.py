@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +11,7 @@ from pymatgen.core import Element
 
 from data_prep.config import GraphConfig
 from data_prep.properties import Property
-from data_prep.settings import check_types, from_dict
+from data_prep.settings import ADDED_LATER, check_types, from_dict
 from gatgnn_jax.config import ModelConfig, TrainConfig
 from gatgnn_jax.models.base import Network
 from gatgnn_jax.models.ensemble import Ensemble
@@ -30,6 +31,8 @@ class DataInfo:
         split: ratios or the file that was given; None for the default.
         content_hash: of the dataset, so that a changed source is noticed.
         element_counts: training crystals with each element, by symbol.
+        weight: the column with weights of the crystals; None: all count alike.
+        parent_elements: the same as element_counts of the run that it started from.
 
     Raises:
         ValueError: a value that cannot be.
@@ -40,16 +43,24 @@ class DataInfo:
     split: str | None = None
     content_hash: str = ""
     element_counts: dict[str, int] = field(default_factory=dict)
+    weight: str | None = field(default=None, metadata=ADDED_LATER)
+    parent_elements: dict[str, int] = field(default_factory=dict, metadata=ADDED_LATER)
 
     def __post_init__(self) -> None:
         check_types(self)
         if self.limit is not None and self.limit < 1:
             raise ValueError(f"limit is {self.limit}: give 1 or more, or null")
-        for symbol, count in self.element_counts.items():
-            if not Element.is_valid_symbol(symbol) or count < 0:
-                raise ValueError(
-                    f"element_counts has {symbol!r}: {count}: give elements and how many crystals"
-                )
+        for name in ("element_counts", "parent_elements"):
+            for symbol, count in getattr(self, name).items():
+                if not Element.is_valid_symbol(symbol) or count < 0:
+                    raise ValueError(
+                        f"{name} has {symbol!r}: {count}: give elements and how many crystals"
+                    )
+
+    @property
+    def known_elements(self) -> dict[str, int]:
+        """Crystals with each element that the run or the one it started from was trained with."""
+        return dict(Counter(self.element_counts) + Counter(self.parent_elements))
 
 
 @dataclass(frozen=True)

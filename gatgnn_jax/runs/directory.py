@@ -5,6 +5,7 @@
     skipped.csv        crystals that were left out, and why
     metrics.csv        a row an epoch, the same on every run of the same config on a machine
     timing.csv         seconds and crystals a second of each epoch
+    crystals.jsonl.gz  the crystals of a training from Python that were in memory
     source/            classes of the user's own that the settings name
     checkpoints/       `latest`: the whole training state; `best`: the model with the lowest score
     predictions.csv    train, val and test crystals
@@ -36,6 +37,8 @@ from gatgnn_jax.runs.config import RunConfig
 from gatgnn_jax.runs.one_writer import one_writer
 from gatgnn_jax.runs.ready_made import SEEN, find_run, read_seen, ready_made_names
 
+CRYSTALS = "crystals.jsonl.gz"
+
 
 class RunDirectory:
     """Reads and writes the files of one run."""
@@ -53,9 +56,7 @@ class RunDirectory:
             UserError: it cannot be written, or holds something already.
         """
         _make(path)
-        if visible_files(path):
-            hint = f"--resume {path}, or " if (path / "config.json").exists() else ""
-            raise UserError(f"{path} is not empty: {hint}choose another --run-dir")
+        _check_empty(path, but_for=CRYSTALS)
         run = cls(path)
         run.write_text("config.json", config.to_json())
         return run
@@ -205,6 +206,35 @@ def new_run(path: Path, config: RunConfig) -> Iterator[RunDirectory]:
         if is_new:
             with suppress(OSError):  # only an empty directory goes
                 path.rmdir()
+
+
+@contextmanager
+def kept_crystals(path: Path) -> Iterator[Path]:
+    """Where a new run keeps crystals that are in memory, so that it can go on and report.
+
+    If the training does not come about, the place is left as it was.
+
+    Raises:
+        UserError: the directory cannot be written, or holds something already.
+    """
+    is_new = not path.exists()
+    _make(path)
+    _check_empty(path)
+    try:
+        yield path / CRYSTALS
+    except BaseException:
+        if not (path / "config.json").exists():
+            (path / CRYSTALS).unlink(missing_ok=True)
+            if is_new:
+                with suppress(OSError):  # only an empty directory goes
+                    path.rmdir()
+        raise
+
+
+def _check_empty(path: Path, but_for: str = "") -> None:
+    if [file for file in visible_files(path) if file.name != but_for]:
+        hint = f"--resume {path}, or " if (path / "config.json").exists() else ""
+        raise UserError(f"{path} is not empty: {hint}choose another --run-dir")
 
 
 def _make(path: Path) -> None:

@@ -3,16 +3,15 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
-from typing import Any, Literal
+from typing import Any
 
 from data_prep.errors import UserError
+from gatgnn_jax.choices import LoggerName
 from gatgnn_jax.runs.directory import RunDirectory
 from gatgnn_jax.training.loop import Reporter
 
-LoggerName = Literal["tensorboard", "wandb"]
 
-
-class TensorBoard:
+class TensorBoard(Reporter):
     """Writes each epoch's metrics to `RUN/tensorboard`."""
 
     def __init__(self, run: RunDirectory, config: Mapping[str, Any]):
@@ -31,7 +30,7 @@ class TensorBoard:
         self.writer.close()
 
 
-class WeightsAndBiases:
+class WeightsAndBiases(Reporter):
     """Sends each epoch's metrics to Weights & Biases, with the run's settings.
 
     Project and account are those of W&B's environment variables (`WANDB_PROJECT`, …); a run that
@@ -64,11 +63,15 @@ class WeightsAndBiases:
 LOGGERS: dict[LoggerName, Any] = {"tensorboard": TensorBoard, "wandb": WeightsAndBiases}
 
 
-class _All:
+class _All(Reporter):
     """Several reporters as one."""
 
     def __init__(self, reporters: Sequence[Reporter]):
         self.reporters = reporters
+
+    def step(self, done: int, steps: int) -> None:
+        for reporter in self.reporters:
+            reporter.step(done, steps)
 
     def epoch(self, row: Mapping[str, float], seconds: float, crystals_per_second: float) -> None:
         for reporter in self.reporters:

@@ -3,13 +3,10 @@
 import csv
 import io
 import math
-import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any, Protocol
 
 import jax
@@ -26,23 +23,24 @@ from gatgnn_jax.objective import Sums, metrics, network_targets, selection_score
 from gatgnn_jax.prediction.engines import DatasetPredictor
 from gatgnn_jax.runs.config import RunConfig
 from gatgnn_jax.runs.directory import RunDirectory
+from gatgnn_jax.training.interruption import Interrupted, stop_signals
 from gatgnn_jax.training.optimizer import make_optimizer, rate_of_epoch
 from gatgnn_jax.training.step import TrainState, init_state, make_train_steps
 from gatgnn_jax.training.transfer import initial_from
 
 SECONDS_BETWEEN_CHECKPOINTS = 15.0
 
-
-class Interrupted(Exception):
-    """Training was asked to stop by a signal (its number); its state is saved."""
-
-    def __init__(self, number: int):
-        super().__init__(number)
-        self.number = number
+SLOW_WORK = 2e7
+"""Of a step (`Trainer._work_of_step`) that takes a CPU a tenth of a second or more: such steps are
+run one by one, so that progress shows and Ctrl-C acts between them. By size, not by the clock, as
+that changes the last digits."""
 
 
 class Reporter(Protocol):
     """Shows how training goes."""
+
+    def step(self, done: int, steps: int) -> None:
+        """Called now and then within an epoch, with how many of its steps are done."""
 
     def epoch(self, row: Mapping[str, float], seconds: float, crystals_per_second: float) -> None:
         """Called after every epoch with its row of metrics."""
@@ -73,8 +71,12 @@ class Trainer:
         subsets: Mapping[str, np.ndarray],
         devices: Sequence[jax.Device] | None = None,
         streaming: Streaming = "auto",
+        weight: np.ndarray | None = None,
     ):
-        """`target` [C, T] is transformed; `subsets` are crystal numbers of train, val, any test."""
+        """`target` [C, T] is transformed; `subsets` are crystal numbers of train, val, any test.
+
+        The losses of crystals count by their `weight` [C]; alike without.
+        """
         self.config = config
         self.subsets = subsets
         self.target = target
@@ -82,9 +84,12 @@ class Trainer:
         self.scale = np.nanmean(np.abs(known - np.nanmean(known, axis=0)), axis=0)
 
         self.mesh = data_mesh(devices)
+        aims = network_targets(target, config.properties)
+        if weight is not None:
+            aims = np.column_stack([aims, weight.astype(np.float32)])
         self.feed = make_feed(
             dataset,
-            network_targets(target, config.properties),
+            aims,
             subsets,
             config.train.batch_size,
             self.mesh,
@@ -92,6 +97,8 @@ class Trainer:
         )
         parts, steps, _ = self.feed.plan.deal(subsets["train"]).shape
         self.steps_per_epoch = parts * steps
+        slow = self._work_of_step() > SLOW_WORK and self.mesh.devices.flat[0].platform == "cpu"
+        self.parts_per_epoch = self.steps_per_epoch if slow else parts
         optimizer = make_optimizer(config.train, self.steps_per_epoch)
         averaged = config.train.averaging > 0
         graphdef, state = init_state(config.new_model(), optimizer, averaged)
@@ -108,6 +115,12 @@ class Trainer:
             self.feed.placed,
         )
         self.predict = DatasetPredictor(graphdef, self.feed, config.properties, self.mesh)
+
+    def _work_of_step(self) -> float:
+        """About what a step costs, in edges times features, layers, heads and members."""
+        model, members = self.config.model, self.config.train.ensemble
+        edges = self.feed.plan.shape.edges * self.mesh.size
+        return edges * model.neurons * model.num_layers * model.heads * members
 
     @property
     def finished(self) -> bool:
@@ -154,13 +167,29 @@ class Trainer:
             UserError: the loss is no longer a number.
         """
         saved = time.monotonic()
-        with _stop_signals() as stop:
+        with stop_signals() as stop:
+
+            def told_to_stop() -> int:  # one that is told to stop stops all
+                return max(exchange(stop[0] if stop else 0))
+
+            def between_parts(steps: int) -> None:
+                reporter.step(steps, self.steps_per_epoch)
+                if number := told_to_stop():
+                    raise Interrupted(number)
+
             while not self.finished:
-                row = self.run_epoch()
+                before = jax.tree.map(jnp.copy, self.state) if self.parts_per_epoch > 1 else None
+                try:
+                    row = self.run_epoch(between_parts)
+                except Interrupted:  # as if the epoch had not begun
+                    assert before is not None
+                    self.state = before
+                    by_first(lambda: self.save(run))
+                    raise
                 timing = self.progress.timing[-1]
                 reporter.epoch(row, timing["seconds"], timing["crystals_per_second"])
                 due = agree(time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS)
-                number = max(exchange(stop[0] if stop else 0))  # one that is told to stop stops all
+                number = told_to_stop()
                 if due or number or self.finished:
                     by_first(lambda: self.save(run))
                     saved = time.monotonic()
@@ -168,8 +197,14 @@ class Trainer:
                     raise Interrupted(number)
         by_first(lambda: run.save_best(jax.device_get(self.best)))
 
-    def run_epoch(self) -> dict[str, float]:
-        """One pass over the training crystals, then validation; the epoch's row of metrics."""
+    def run_epoch(
+        self, between_parts: Callable[[int], None] = lambda steps: None
+    ) -> dict[str, float]:
+        """One pass over the training crystals, then validation; the epoch's row of metrics.
+
+        `between_parts` of the epoch is called with the number of steps done; what it raises leaves
+        the state in the midst of the epoch.
+        """
         settings = self.config.train
         epoch = self.progress.epoch
         started = time.perf_counter()
@@ -177,9 +212,11 @@ class Trainer:
         rng = np.random.default_rng([settings.seed, epoch])
         key = replicate(jax.random.key(settings.seed), self.mesh)
         totals: list[Sums] = []
-        for data, batches in self.feed(self.feed.plan.deal(self.subsets["train"], rng)):
+        parts = self.feed.plan.deal(self.subsets["train"], rng)
+        for data, batches in self.feed(parts.reshape(self.parts_per_epoch, -1, parts.shape[-1])):
             if totals:  # so that no more crystals wait on the devices than are needed
                 jax.block_until_ready(totals[-1])
+                between_parts(len(totals) * len(batches))
             self.state, sums = self.train_steps(self.state, data, batches, key)
             totals.append(sums)
         sums = jax.tree.map(lambda *parts: np.sum(parts, axis=0), *jax.device_get(totals))
@@ -240,30 +277,9 @@ def _copy(state: TrainState) -> ModelState:
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:
     text = io.StringIO()
     if rows:
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        # A run that an earlier version has begun may lack some at first.
+        names = dict.fromkeys(name for row in rows for name in row)
+        writer = csv.DictWriter(text, list(names), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
     return text.getvalue()
-
-
-@contextmanager
-def _stop_signals() -> Iterator[list[int]]:
-    """Collects SIGINT and SIGTERM for the loop to act on; a second SIGINT stops at once."""
-    received: list[int] = []
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        if received and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        received.append(number)
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    try:
-        previous = [signal.signal(number, handle) for number in numbers]
-    except ValueError:  # not in the main thread: signals are somebody else's business
-        yield received
-        return
-    try:
-        yield received
-    finally:
-        for number, handler in zip(numbers, previous, strict=True):
-            signal.signal(number, handler)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from data_prep.errors import UserError
@@ -12,6 +13,9 @@ from gatgnn_jax.config import TrainConfig
 ALIASES = {"agat": "layers", "embed": "embed_"}
 """What `freeze` calls parts of a model; any other name is a parameter's own, or starts it."""
 
+
+NEW_PART = "out"
+"""What a run has of its own that starts from one of another property: the last layer."""
 
 WARM_UP = 0.3
 """The share of a cycle's steps in which the learning rate rises, from a 25th of its peak."""
@@ -39,12 +43,30 @@ def rate_of_epoch(config: TrainConfig, steps_per_epoch: int, epoch: int) -> floa
 def make_optimizer(config: TrainConfig, steps_per_epoch: int) -> optax.GradientTransformation:
     """AdamW with the schedule and the decay of the settings."""
     schedule = learning_rate(config, steps_per_epoch)
-    if config.decay_norms:
-        # As one vector: an update an array would be half of all the kernels that XLA compiles.
-        optimizer = optax.flatten(optax.adamw(schedule, weight_decay=config.weight_decay))
-    else:
-        optimizer = optax.adamw(schedule, weight_decay=config.weight_decay, mask=decayed)
+    optimizer = _adamw(config, schedule)
+    if config.taken_rate < 1 or config.warm_up:
+        alone = round(config.warm_up * config.epochs) * steps_per_epoch
+
+        def of_taken(step: jax.Array) -> jax.Array:
+            # Weight decay counts by the rate too, so that at 0 nothing moves.
+            return jnp.where(step < alone, 0, schedule(step) * config.taken_rate)
+
+        kinds = {"new": optimizer, "taken": _adamw(config, of_taken)}
+        optimizer = optax.partition(kinds, _new_or_taken)
     return freeze(optimizer, config.frozen_parts) if config.frozen_parts else optimizer
+
+
+def _adamw(config: TrainConfig, schedule: optax.Schedule) -> optax.GradientTransformation:
+    if not config.decay_norms:
+        return optax.adamw(schedule, weight_decay=config.weight_decay, mask=decayed)
+    # As one vector: an update an array would be half of all the kernels that XLA compiles.
+    return optax.flatten(optax.adamw(schedule, weight_decay=config.weight_decay))
+
+
+def _new_or_taken(params: Any) -> Any:
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: "new" if part_of(path) == NEW_PART else "taken", params
+    )
 
 
 def decayed(params: Any) -> Any:

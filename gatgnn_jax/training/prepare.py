@@ -5,7 +5,7 @@ A new run is asked for by options, and one that goes on by its own `config.json`
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +15,22 @@ from data_prep.cache import open_dataset
 from data_prep.config import GraphConfig
 from data_prep.dataset import GraphDataset, has_changed
 from data_prep.errors import Skipped, UserError
-from data_prep.properties import DEFAULT_PROPERTY, Property, standardized
+from data_prep.properties import DEFAULT_PROPERTY, Property, Task
+from data_prep.targets import standardized
 from gatgnn_jax.batches.splits import SUBSETS
+from gatgnn_jax.choices import ClassWeight
 from gatgnn_jax.config import ModelConfig, TrainConfig
 from gatgnn_jax.models.networks import graph_for
 from gatgnn_jax.runs.config import DataInfo, RunConfig
 from gatgnn_jax.runs.directory import RunDirectory
 from gatgnn_jax.runs.ready_made import PRETRAINED
-from gatgnn_jax.training.data import TrainingData, chosen_properties, training_data
+from gatgnn_jax.training.data import (
+    Asked,
+    TrainingData,
+    balanced,
+    chosen_properties,
+    training_data,
+)
 from gatgnn_jax.training.transfer import same_properties, trained_run
 
 
@@ -36,6 +44,7 @@ class Request:
         limit: only so many of them, the first ones.
         split: ratios or a file; None: the data's own split or the default.
         seed: of a split that is drawn.
+        weight: the column with weights of the crystals; None: all count alike.
     """
 
     graph: GraphConfig
@@ -43,6 +52,7 @@ class Request:
     limit: int | None
     split: str | None
     seed: int
+    weight: str | None = field(default=None, kw_only=True)
 
     def properties(self, dataset: GraphDataset) -> tuple[Property, ...]:
         """What is to be predicted, of what the dataset has."""
@@ -59,18 +69,32 @@ class Request:
 
 @dataclass(frozen=True)
 class NewRun(Request):
-    """A run from the beginning; `property` has names, comma-separated, or None for the default."""
+    """A run from the beginning.
+
+    Attributes:
+        model: the network.
+        train: how it is trained.
+        property: names, comma-separated; None: the default of the data.
+        task: see `Asked`, as for `unit` and `transform`.
+        class_weight: let all classes of a classification count alike, however many crystals they
+            have (balanced).
+    """
 
     model: ModelConfig
     train: TrainConfig
     property: str | None
+    task: Task | None = None
+    unit: str | None = None
+    transform: str | None = None
+    class_weight: ClassWeight = "balanced"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "graph", graph_for(self.model, self.graph))
 
     def properties(self, dataset: GraphDataset) -> tuple[Property, ...]:
         """The properties named, or the default of the data."""
-        return chosen_properties(self.property, dataset, self.source)
+        asked = Asked(self.property, self.task, self.unit, self.transform)
+        return chosen_properties(asked, dataset, self.source, self.weight)
 
     def config(self, dataset: GraphDataset, data: TrainingData) -> RunConfig:
         """The settings asked for, with what the data add to them.
@@ -78,9 +102,11 @@ class NewRun(Request):
         Raises:
             UserError: a run to start from that does not fit.
         """
-        properties = data.properties
+        properties, known = data.properties, data.target[data.subsets["train"]]
         if self.train.standardize:
-            properties = standardized(properties, data.target[data.subsets["train"]])
+            properties = standardized(properties, known)
+        if self.class_weight == "balanced":
+            properties = balanced(properties, known)
         is_file = self.split is not None and Path(self.split).is_file()
         info = DataInfo(
             source=None if self.source is None else str(self.source.absolute()),
@@ -88,8 +114,10 @@ class NewRun(Request):
             split=str(Path(self.split).absolute()) if self.split and is_file else self.split,
             content_hash=dataset.content_hash,
             element_counts=_element_counts(dataset, data.subsets["train"]),
+            weight=self.weight,
         )
-        config = RunConfig(self.graph, self.model, self.train, properties, info)
+        train = self.train.batches_for(len(data.subsets["train"]))
+        config = RunConfig(self.graph, self.model, train, properties, info)
         return config if self.train.init_from is None else _started_from(config)
 
     def notes(self, properties: tuple[Property, ...]) -> tuple[str, ...]:
@@ -109,7 +137,8 @@ class ResumedRun(Request):
     def of(cls, run: RunConfig) -> "ResumedRun":
         """The request that the settings of a run are."""
         source = None if run.data.source is None else Path(run.data.source)
-        return cls(run.graph, source, run.data.limit, run.data.split, run.train.seed, run)
+        given = (run.graph, source, run.data.limit, run.data.split, run.train.seed, run)
+        return cls(*given, weight=run.data.weight)
 
     def properties(self, dataset: GraphDataset) -> tuple[Property, ...]:
         """Those of the run.
@@ -139,6 +168,8 @@ class Prepared:
     skipped: list[Skipped]
     notes: tuple[str, ...]
     """what the user should know of the data, one line each"""
+    weight: np.ndarray | None = None
+    """by which the losses of crystals count [C]; None: alike"""
 
     @property
     def properties(self) -> tuple[Property, ...]:
@@ -166,10 +197,11 @@ def prepare(request: Request, *, workers: int | None = None, quiet: bool = False
         request.source, request.graph, workers=workers, quiet=quiet, limit=request.limit
     )
     properties = request.properties(dataset)
-    data = training_data(dataset, skipped, properties, request.split, request.seed, request.limit)
+    dealt = (request.split, request.seed, request.limit)
+    data = training_data(dataset, skipped, properties, *dealt, weight=request.weight)
     config = request.config(dataset, data)
     notes = request.notes(properties) + data.notes
-    return Prepared(config, dataset, data.target, data.subsets, data.skipped, notes)
+    return Prepared(config, dataset, data.target, data.subsets, data.skipped, notes, data.weight)
 
 
 def _started_from(config: RunConfig) -> RunConfig:
@@ -180,16 +212,21 @@ def _started_from(config: RunConfig) -> RunConfig:
     name = start.name if start.parent == PRETRAINED else str(start)
     config = replace(config, train=replace(config.train, init_from=name))
     trained = trained_run(start, config).config()
+    elements = trained.data.known_elements
+    config = replace(config, data=replace(config.data, parent_elements=elements))
     if not same_properties(config.properties, trained.properties):
         return config
-    if config.train.ensemble > 1:
+    if config.train.ensemble > trained.train.ensemble:
         names = ",".join(p.name for p in config.properties)
         raise UserError(
-            f"--init-from {name} predicts {names} already, so that all members of an ensemble "
-            "would be the same: leave it out"
+            f"--init-from {name} predicts {names} already, so that members of an ensemble "
+            f"would be the same: leave it out, or give --ensemble {trained.train.ensemble}"
         )
-    # Its last layer speaks in its units.
-    return replace(config, properties=_in_units_of(config.properties, trained.properties))
+    # Its last layer speaks in its units, and nothing is new.
+    properties = _in_units_of(config.properties, trained.properties)
+    rate = config.train.learning_rate * config.train.taken_rate
+    train = replace(config.train, learning_rate=rate, taken_rate=1.0, warm_up=0.0)
+    return replace(config, properties=properties, train=train)
 
 
 def _in_units_of(own: Sequence[Property], others: Sequence[Property]) -> tuple[Property, ...]:

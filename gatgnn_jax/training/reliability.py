@@ -8,6 +8,7 @@ from data_prep.compositions import compositions
 from data_prep.dataset import GraphDataset
 from data_prep.labels import formula
 from data_prep.surroundings import surroundings
+from gatgnn_jax.objective import deviations
 from gatgnn_jax.prediction.intervals import Intervals, fit_intervals
 from gatgnn_jax.prediction.subsets import SubsetPredictions
 from gatgnn_jax.prediction.training_crystals import (
@@ -47,6 +48,8 @@ def measure_distances(
         surroundings([dataset.crystal(row) for row in kept]),
     )
     around = surroundings([dataset.crystal(row) for row in val])
-    error = np.abs(predictions.predicted["val"] - predictions.target["val"])
+    error = deviations(
+        predictions.predicted["val"], predictions.target["val"], predictions.properties
+    )
     limit, risk = measured_risk(training.strangeness(vectors["val"], around), error)
     return replace(training, limit=limit, risk=risk)

@@ -2,27 +2,28 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.live import Live
+from rich.text import Text
 
 from data_prep.properties import Property
+from gatgnn_jax.objective import METRICS
 from gatgnn_jax.prediction.columns import unit_of
 
 SECONDS_BETWEEN_LINES = 5.0
 
+LONG = 5.0
+"""Seconds into an epoch after which its steps are shown."""
+
+GAP = "  "
+
 
 class TrainingReporter:
-    """Shows epoch, loss, validation error, learning rate, crystals/s and time left."""
+    """Shows epoch, validation error, loss, learning rate, crystals/s and time left."""
 
     def __init__(self, console: Console, epochs: int, done: int, headline: str):
         """`headline` names the row's entry that matters most, as `val_mae`."""
@@ -30,53 +31,85 @@ class TrainingReporter:
         self.epochs = epochs
         self.headline = headline
         self.best = float("inf")
-        self.started = time.monotonic()
-        self.first = done
-        self.last_line = -SECONDS_BETWEEN_LINES
-        self.bar: Progress | None = None
+        self.first = self.done = done
+        self.within = ""
+        self.errors: list[str] = ["compiling …"]
+        self.speeds: list[str] = []
+        self.started = self.epoch_started = time.monotonic()
+        self.last_line = self.started - SECONDS_BETWEEN_LINES
+        self.live: Live | None = None
         if console.is_terminal and not console.quiet:
-            self.bar = Progress(
-                TextColumn("epoch"),
-                MofNCompleteColumn(),
-                BarColumn(bar_width=24),
-                TextColumn("{task.fields[text]}"),
-                TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(),
-                console=console,
-            )
-            self.task = self.bar.add_task("", total=epochs, completed=done, text="compiling …")
+            self.live = Live(console=console, get_renderable=self._line, refresh_per_second=4)
 
     def __enter__(self) -> Self:
-        if self.bar is not None:
-            self.bar.start()
+        if self.live is not None:
+            self.live.start()
+        else:
+            self._print("compiling …")
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self.bar is not None:
-            self.bar.stop()
+        if self.live is not None:
+            self.live.stop()
+
+    def step(self, done: int, steps: int) -> None:
+        """See `gatgnn_jax.training.loop.Reporter`."""
+        now = time.monotonic()
+        if now - self.epoch_started < LONG:
+            return
+        self.within = f"step {done}/{steps}"
+        if self.live is None and now - self.last_line >= SECONDS_BETWEEN_LINES:
+            self.last_line = now
+            self._print(f"epoch {self.done + 1}/{self.epochs}{GAP}{self.within}")
 
     def epoch(self, row: Mapping[str, float], seconds: float, crystals_per_second: float) -> None:
         """See `gatgnn_jax.training.loop.Reporter`."""
         value = row[self.headline]
         self.best = min(self.best, value)
-        text = (
-            f"loss {row['train_loss']:.4f}  {self.headline} {value:.4f} (best {self.best:.4f})  "
-            f"lr {row['learning_rate']:.1e}  {crystals_per_second:,.0f} crystals/s"
-        )
-        epoch = int(row["epoch"])
-        if self.bar is not None:
-            self.bar.update(self.task, completed=epoch, text=text)
-            return
-        now = time.monotonic()
-        if now - self.last_line >= SECONDS_BETWEEN_LINES or epoch == self.epochs:
+        self.errors = [f"{self.headline} {value:.4f} (best {self.best:.4f})"]
+        self.speeds = [
+            f"loss {row['train_loss']:.4f}",
+            f"lr {row['learning_rate']:.1e}",
+            f"{crystals_per_second:,.0f} crystals/s",
+        ]
+        self.done = int(row["epoch"])
+        self.within = ""
+        now = self.epoch_started = time.monotonic()
+        if self.live is not None:
+            self.live.refresh()
+        elif now - self.last_line >= SECONDS_BETWEEN_LINES or self.done == self.epochs:
             self.last_line = now
-            left = (now - self.started) / (epoch - self.first) * (self.epochs - epoch)
-            self.console.print(
-                f"epoch {epoch}/{self.epochs}  {text}  {left:.0f} s left",
-                highlight=False,
-                soft_wrap=True,
-            )
+            self._print(GAP.join([*self._first(), *self.speeds, self._left()]))
+
+    def _print(self, text: str) -> None:
+        self.console.print(text, highlight=False, soft_wrap=True)
+
+    def _line(self) -> Text:
+        """The live line, with as much as the terminal is wide."""
+        text = fitting(self._first(), self.speeds, self._left(), self.console.width)
+        return Text(text, no_wrap=True, overflow="ellipsis")
+
+    def _first(self) -> list[str]:
+        within = [self.within] if self.within else []
+        return [f"epoch {self.done}/{self.epochs}", *within, *self.errors]
+
+    def _left(self) -> str:
+        if self.done == self.first:
+            return ""
+        left = (self.epoch_started - self.started) / (self.done - self.first)
+        left *= self.epochs - self.done
+        left = max(0.0, left - (time.monotonic() - self.epoch_started))
+        return f"{timedelta(seconds=round(left))} left"
+
+
+def fitting(first: Sequence[str], more: Sequence[str], last: str, width: int) -> str:
+    """A line of `first` and `last`, and between them of so many of `more` as the width takes."""
+    needed = [*first, last] if last else [*first]
+    for count in range(len(more), -1, -1):
+        line = GAP.join([*first, *more[:count], *needed[len(first) :]])
+        if len(line) <= width:
+            return line
+    return GAP.join(needed)
 
 
 def headline_metric(properties: Sequence[Property]) -> str:
@@ -86,21 +119,34 @@ def headline_metric(properties: Sequence[Property]) -> str:
     return "val_mae" if properties[0].task == "regression" else "val_log_loss"
 
 
-def closing_lines(summary: Mapping[str, Any], properties: Sequence[Property], path: Path) -> str:
+def closing_lines(
+    summary: Mapping[str, Any], properties: Sequence[Property], path: Path, start: str | None = None
+) -> str:
     """What a finished training says last: the error of each property.
 
-    That of the test crystals, or if there are none of the validation crystals.
+    That of the test crystals, or if there are none of the validation crystals. Of one that started
+    from the run `start`, whether that was of use.
     """
     lines = []
     subset = "test" if summary["crystals"]["test"] else "val"
     for p in properties:
         ending = f"_{p.name}" if len(properties) > 1 else ""
-        names = ("accuracy", "auc") if p.task == "classification" else ("mae", "r2")
-        first, second = (summary[f"{subset}_{name}{ending}"] for name in names)
+        scores = {name: f"{summary[f'{subset}_{name}{ending}']:.4f}" for name in METRICS[p.task]}
         if p.task == "classification":
-            lines.append(f"{p.name}: {subset} accuracy {first:.4f}, AUC {second:.4f}")
+            text = "accuracy {accuracy}, balanced {balanced_accuracy}, AUC {auc}".format(**scores)
         else:
-            lines.append(f"{p.name}: {subset} MAE {first:.4f} {unit_of(p)}, R² {second:.4f}")
+            text = f"MAE {scores['mae']} {unit_of(p)}, R² {scores['r2']}"
+        lines.append(f"{p.name}: {subset} {text}")
+    if start is not None:
+        if summary["best_epoch"] == 1:
+            lines.append(
+                f"the first epoch was the best: what came from {start} was lost; try a lower "
+                "--taken-rate, or train without --init-from"
+            )
+        else:
+            lines.append(
+                f"started from {start}: the same without --init-from tells what that was worth"
+            )
     lines.append(
         f"best epoch {summary['best_epoch']} of {summary['epochs']}, {summary['seconds']:.0f} s; "
         f"see {path}"

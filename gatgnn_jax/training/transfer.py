@@ -13,7 +13,7 @@ from gatgnn_jax.config import as_option
 from gatgnn_jax.models.base import ModelState
 from gatgnn_jax.runs.config import RunConfig
 from gatgnn_jax.runs.directory import RunDirectory
-from gatgnn_jax.training.optimizer import part_of
+from gatgnn_jax.training.optimizer import NEW_PART, part_of
 
 
 def trained_run(path: Path, config: RunConfig) -> RunDirectory:
@@ -24,8 +24,6 @@ def trained_run(path: Path, config: RunConfig) -> RunDirectory:
     """
     run = RunDirectory.open(path)
     trained = run.config()
-    if trained.train.ensemble > 1:
-        raise UserError(f"--init-from {path} is an ensemble: give a run of a single network")
     model = replace(trained.model, precision=config.model.precision)  # no part of the weights
     for own, other in ((config.model, model), (config.graph, trained.graph)):
         if different := [
@@ -49,20 +47,26 @@ def initial_from(path: Path, config: RunConfig, start: ModelState) -> ModelState
         path: the trained run.
         config: the new run's settings.
         start: the new model's own initial weights; its last layer keeps them if it predicts
-            something else than the trained one. The members of an ensemble differ in it alone.
+            something else than the trained one.
+
+    Members start from the trained run's, which are taken in turn if they are fewer.
 
     Raises:
         UserError: no trained run, or one of other settings.
     """
     trained, _, model = trained_run(path, config).load_best()
-    members = config.train.ensemble
-    if members > 1:  # each its own copy
-        model = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (members, *leaf.shape)), model)
-        structures = jax.tree.structure(start)
-        model = jax.tree.unflatten(structures, jax.tree.leaves(model))
+    own, theirs = config.train.ensemble, trained.train.ensemble
+    leaves = [jnp.asarray(leaf) for leaf in jax.tree.leaves(model)]
+    if theirs > 1:
+        leaves = [leaf[jnp.arange(own) % theirs if own > 1 else 0] for leaf in leaves]
+    elif own > 1:  # each its own copy
+        leaves = [jnp.broadcast_to(leaf, (own, *leaf.shape)) for leaf in leaves]
+    model = jax.tree.unflatten(jax.tree.structure(start), leaves)
     params = model.params
     if not same_properties(config.properties, trained.properties):
         params = jax.tree_util.tree_map_with_path(
-            lambda path, own, taken: own if part_of(path) == "out" else taken, start.params, params
+            lambda path, own, taken: own if part_of(path) == NEW_PART else taken,
+            start.params,
+            params,
         )
     return ModelState(params, model.stats)

@@ -4,8 +4,8 @@
 const COLORS = DATA.colors.map(rgb);
 const ROWS = [...DATA.ids.keys()];
 const plain = name => name.replaceAll("_", " ");
-const shown = ({ values }, row) => Number.isInteger(values[row]) && Math.abs(values[row]) < 1e5
-  ? text(values[row]) : number(values[row]);
+const shown = ({ values, names }, row) => names[values[row]] ?? (Number.isInteger(values[row]) && Math.abs(values[row]) < 1e5
+  ? text(values[row]) : number(values[row]));
 
 function domainOf({ values }) {
   // Without the outermost 2 % to both sides, whose colours would leave none to the others.

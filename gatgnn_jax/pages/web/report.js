@@ -8,6 +8,7 @@ const plain = name => name.replaceAll("_", " ");
 const rowsOf = subset => [...DATA.ids.keys()].filter(row => DATA.subset[row] === subset);
 const settingOf = name => DATA.settings.find(([, field]) => field === name)[2];
 const isClass = property => property.task === "classification";
+const className = ({ classes }, k) => /^\d/.test(classes[k]) ? `class ${classes[k]}` : classes[k];
 const errorName = property => isClass(property) ? "Wrong" : "MAE";
 const fixed = value => value === null ? "–" : value.toFixed(4);
 const duration = seconds => seconds < 100 ? `${number(seconds, 3)} s`
@@ -42,8 +43,8 @@ function tiles(property) {
   const quality = isClass(property) ? [
     tile(`${subset} accuracy`, fixed(judged.accuracy), "",
       `baseline (commoner class) ${fixed(property.naive)}${alone(property)}`),
-    tile(`${subset} AUC`, fixed(judged.auc), "",
-      others(property, judged, ["accuracy", "auc"])),
+    tile(`${subset} balanced accuracy`, fixed(judged.balanced_accuracy), "",
+      others(property, judged, ["accuracy", "balanced_accuracy"])),
   ] : [
     tile(`${subset} error (MAE)`, fixed(judged.mae), property.unit,
       (property.log ? `${number(property.own_mae, 3)} ${property.own_unit}; ` : "")
@@ -115,33 +116,32 @@ function parity(property, shared) {
 function classes(property) {
   const sides = (HAS_TEST ? ["val", "test"] : ["val"]).map(name => {
     const [, label] = SUBSETS.find(([subset]) => subset === name);
-    const rows = rowsOf(SUBSETS.findIndex(([subset]) => subset === name));
-    const chart = new Shares(`ROC curve of ${label}`, rocPoints(property, rows), "false positives",
-      "true positives", `--${name}`);
+    const chart = new Rocs(`ROC curve of ${label}`, property.roc[name] ?? [], `--${name}`);
     const told = `AUC ${number(property.scores[name].auc)}`;
     chart.tell(told);
     return panel(name, label[0].toUpperCase() + label.slice(1), told, chart.box);
   });
-  const [last, judged] = HAS_TEST ? [TEST, "test"] : [TEST - 1, "validation"];
-  const test = rowsOf(last).filter(row => property.target[row] !== null);
-  const cases = (truth, said) => test.filter(
-    row => property.target[row] === truth && +(property.predicted[row] > 0.5) === said).length;
+  const [last, judged] = HAS_TEST ? ["test", "test"] : ["val", "validation"];
+  const { classes: names, confusion: { [last]: cases = [] } } = property;
+  const total = cases.flat().reduce((sum, own) => sum + own, 0);
   const confusion = table("confusion", [
-    { name: "True", value: truth => truth, cell: truth => `class ${truth}` },
-    ...[0, 1].map(said => ({ name: `Predicted ${said}`, value: truth => cases(truth, said),
-      cell: truth => [count(cases(truth, said)), meter(cases(truth, said) / test.length)] })),
-  ], [0, 1], { by: 0, down: false });
-  return card("Classes",
-    `ROC curves, and the ${count(test.length)} ${judged} crystals at probability ½`,
-    make("div", { class: "panels" }, ...sides,
-      panel("", "Confusion", `${judged} crystals`, pad(confusion))));
+    { name: "True", value: truth => truth, cell: truth => className(property, truth) },
+    ...names.map((name, said) => ({ name: `Predicted ${name}`, value: truth => cases[truth][said],
+      cell: truth => [count(cases[truth][said]), meter(cases[truth][said] / total)] })),
+  ], [...cases.keys()], { by: 0, down: false });
+  return card("Classes", `ROC curves, and the likeliest class of the ${count(total)} ${judged} crystals`,
+    make("div", { class: "panels" }, ...sides, panel("", "Confusion", `${judged} crystals`,
+      pad(scroller("confusion", confusion)))));
 }
 
 function crystals(kind, property, rows, sorted, shared) {
   const { target, predicted, uncertainty } = property;
   const error = row => predicted[row] - target[row];
   const largest = Math.max(...rows.map(row => Math.abs(error(row))));
-  const name = isClass(property) ? ["True class", "Probability"] : ["True", "Predicted"];
+  const name = isClass(property)
+    ? ["True class", property.classes.length > 2 ? "Its probability"
+      : `Probability of ${className(property, 1)}`]
+    : ["True", "Predicted"];
   const own = value => property.log ? number(10 ** value, 3) : number(value);
   const unit = property.own_unit && `, ${property.own_unit}`;
   return table(`${kind} has-also`, [
@@ -152,8 +152,12 @@ function crystals(kind, property, rows, sorted, shared) {
     // Uncertainties need its place; the structure beside the table tells it too.
     ...(uncertainty ? [] : [
       { name: "Atoms", value: row => DATA.atoms[row], cell: row => `${DATA.atoms[row]}` }]),
-    { name: name[0] + unit, down: true, value: row => target[row],
-      cell: row => isClass(property) ? `${target[row]}` : own(target[row]) },
+    { name: name[0] + unit, down: true,
+      value: row => isClass(property) ? property.truth[row] : target[row],
+      cell: row => isClass(property) ? className(property, property.truth[row])
+        : own(target[row]) },
+    ...(isClass(property) ? [{ name: "Predicted", value: row => property.said[row],
+      cell: row => className(property, property.said[row]) }] : []),
     { name: name[1] + unit, down: true, value: row => predicted[row],
       cell: row => own(predicted[row]) },
     { name: property.log ? `Error, ${property.unit}` : "Error", down: true,

@@ -98,41 +98,21 @@ const valueText = (property, value, uncertainty) => {
 const ownRange = (property, value, uncertainty) => [value - uncertainty, value + uncertainty].map(
   end => number(10 ** end, 3)).join(" to ") + ` ${property.own_unit}`;
 
-function rocPoints(property, rows) {
-  // False and true positives at every threshold, the strictest first.
-  const known = rows.filter(row => property.target[row] !== null);
-  const falling = [...known].sort((a, b) => property.predicted[b] - property.predicted[a]);
-  const positives = known.filter(row => property.target[row] === 1).length;
-  const points = [];
-  const add = (x, y, threshold) => points.push({ x, y, lines: [
-    `probability ${number(threshold, 3)} or more`,
-    `true positives ${number(y, 3)}`, `false positives ${number(x, 3)}`] });
-  add(0, 0, 1);
-  let right = 0, wrong = 0;
-  falling.forEach((row, k) => {
-    if (property.target[row] === 1) right += 1;
-    else wrong += 1;
-    const threshold = property.predicted[row];
-    if (threshold === property.predicted[falling[k + 1]]) return;
-    add(wrong / (known.length - positives), right / positives, threshold);
-  });
-  return points.filter(({ x, y }) => Number.isFinite(x) && Number.isFinite(y));
-}
-
 class Shares extends Chart {
   // A curve from (0, 0) to (1, 1) at most, with a diagonal; points: { x, y, lines of the tip }.
   // `shaded`: what lies between the two is the fault that the chart is about.
   constructor(name, points, x, y, color, shaded = false) {
     const axis = label => ({ label, low: -0.02, high: 1.02 });
     super(name, axis(x), axis(y));
-    Object.assign(this, { points, color, shaded });
+    Object.assign(this, { points, curves: [points], color, shaded });
   }
 
   paint(context) {
     context.setLineDash([4, 4]);
     this.line(context, [[0, 0], [1, 1]], theme("--cell"));
     context.setLineDash([]);
-    this.line(context, this.points.map(({ x, y }) => [x, y]), theme(this.color));
+    for (const curve of this.curves)
+      this.line(context, curve.map(({ x, y }) => [x, y]), theme(this.color));
     if (this.shaded && this.points.length) {
       // The path goes on along the diagonal, from under the last point to under the first.
       for (const { x } of [this.points.at(-1), this.points[0]])
@@ -164,5 +144,16 @@ class Shares extends Chart {
     this.dot(context, this.pixel(point.x, point.y), theme(this.color), 5);
     const [title, ...lines] = point.lines;
     this.tip(this.pixel(point.x, point.y), make("b", {}, title), ...lines);
+  }
+}
+
+class Rocs extends Shares {
+  // A ROC curve for each class that is looked for: [name, [[false, true positives, threshold]]].
+  constructor(name, curves, color) {
+    const all = curves.map(([label, own]) => own.map(([x, y, threshold]) => ({ x, y, lines: [
+      `${label}: probability ${number(threshold, 3)} or more`,
+      `true positives ${number(y, 3)}`, `false positives ${number(x, 3)}`] })));
+    super(name, all.flat(), "false positives", "true positives", color);
+    this.curves = all;
   }
 }

@@ -39,7 +39,7 @@ function structureOf(row) {
 function worst(property, shared) {
   const side = make("div", { class: "structure" });
   shared.chosen = property.worst[0];
-  const sorted = { by: property.uncertainty ? 4 : 5, down: true };  // by the error
+  const sorted = { by: (property.uncertainty ? 4 : 5) + isClass(property), down: true };  // by the error
   const list = crystals("worst", property, property.worst, sorted, shared);
   const choose = row => {
     shared.chosen = row;
