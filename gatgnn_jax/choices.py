@@ -4,6 +4,9 @@ from typing import Literal
 
 Device = Literal["auto", "cpu", "gpu"]
 
+Format = Literal["png", "svg", "pdf"]
+"""Of a picture's file; the last two are drawn in lines and letters, for papers."""
+
 Streaming = Literal["auto", "always", "never"]
 """Whether crystals are read from disk as they are needed."""
 

@@ -2,7 +2,7 @@
 
 A crystal's vector is the weighted sum of its atoms' features, which the network's last layers turn
 into the prediction. The table goes to `--out`, with the predictions; a map of the vectors in two
-dimensions, coloured by prediction, stands beside it as a picture.
+dimensions stands beside it as a picture, coloured by prediction, and as a page to look around in.
 """
 
 import sys
@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 import tyro
 
 from data_prep.options import IntOrNone, NothingByDefault
-from gatgnn_jax.choices import Device
+from gatgnn_jax.choices import Device, Format
 from gatgnn_jax.cli import read_options, run_command
 
 Map = Literal["pca", "tsne", "none"]
@@ -32,8 +32,10 @@ class EmbedOptions:
     """The table to write: .csv, .npz (arrays `id`, `vector`, `prediction`, `lower`, `upper` and, of
     an ensemble, `uncertainty`) or .parquet. Crystals left out go to vectors.skipped.csv."""
     map: Map = "pca"
-    """How the picture beside it is drawn: the two directions of most variance, or t-SNE, which
-    keeps neighbours together and takes longer."""
+    """How the map beside it is drawn, a picture and a page: by the two directions of most variance,
+    or t-SNE, which keeps neighbours together and takes longer."""
+    format: Format = "png"
+    """What the picture is; svg and pdf are drawn in lines and letters, for papers."""
     overwrite: bool = False
     """Write a table anew that is there already."""
     batch_size: int = 512

@@ -107,9 +107,11 @@ def test_what_is_no_neighbour_is_left_out():
 
 
 def test_weights_that_hardly_differ_get_hardly_different_colours():
-    assert color_domain(np.array([[0.1, 0.9]])) == (0.1, 0.9)
+    np.testing.assert_allclose(color_domain(np.array([[0.1, 0.9]])), (0.1, 0.9))
+    # As far to both sides, even if no weight is below 0; and never narrow.
+    np.testing.assert_allclose(color_domain(np.array([[0.1, 0.1, 0.1, 0.7]])), (-0.2, 0.7))
     low, high = color_domain(np.array([[0.5 - 1e-7, 0.5 + 1e-7]]))
-    np.testing.assert_allclose([low, high], [0.4875, 0.5125])
+    np.testing.assert_allclose([low, high], [0.25, 0.75])
 
 
 def test_atoms_are_called_as_in_their_file():

@@ -130,7 +130,7 @@ def test_colours_are_those_of_the_weights(used):
     out, opened = used
     table = pd.read_csv(out / "attention.csv")
     low, high = color_domain(table.weight.to_numpy()[None])
-    expected = mpl.colormaps["viridis"]((table.weight - low) / (high - low), bytes=True)[:, :3]
+    expected = mpl.colormaps["RdBu_r"]((table.weight - low) / (high - low), bytes=True)[:, :3]
     rows = re.findall(
         r'<tr data-atom="(\d+)".*?data-value="([A-Z][a-z]?\d+)".*?data-value="([\d.]+)".*?'
         r"background: ?rgb\((\d+),? (\d+),? (\d+)\)",
@@ -141,7 +141,7 @@ def test_colours_are_those_of_the_weights(used):
         assert label == table.label[int(atom)]
         assert float(weight) == pytest.approx(table.weight[int(atom)], rel=1e-6)
         # Halfway between two of the 256 colours rounding may go either way.
-        np.testing.assert_allclose([*map(int, color)], expected[int(atom)], atol=3)
+        np.testing.assert_allclose([*map(int, color)], expected[int(atom)], atol=5)
         assert opened.result["counts"].get(" ".join(color), 0) > 50
     assert opened.result["copies"] >= len(table)
 

@@ -59,7 +59,7 @@ def test_the_headline_is_that_of_the_summary(run, used):
     assert used.result["title"] == "bulk modulus"
     assert used.result["tiles"][0] == f"{summary['test_mae']:.4f} log10(GPa)"
     assert used.result["tiles"][1].strip() == f"{summary['test_r2']:.4f}"
-    assert f"always the training mean: {mean:.4f}" in used.result["notes"][0]
+    assert f"baseline (mean) {mean:.4f}" in used.result["notes"][0]
     assert float(used.result["notes"][0].split(" GPa")[0]) == pytest.approx(gpa, rel=5e-3)
     assert f"best epoch {summary['best_epoch']} of 40" in used.result["notes"][2]
 

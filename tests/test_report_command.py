@@ -104,6 +104,26 @@ def test_a_class_and_a_number(two, tmp_path):
     ]
 
 
+def test_a_class_and_a_number_side_by_side(two, tmp_path):
+    """Two runs of both: accuracies of one property, errors of the other."""
+    twin = shutil.copytree(two, tmp_path / "twin", ignore=shutil.ignore_patterns("checkpoints"))
+    page = tmp_path / "page.html"
+    assert report.main([str(two), str(twin), "--out", str(page), "--quiet"]) == 0
+    use = """
+        await frame();
+        const scores = () => [...document.querySelectorAll("table.runs tbody tr")].map(
+            row => +row.cells[1].dataset.value);
+        const shown = [scores(), document.querySelectorAll(".side-by-side tbody tr").length];
+        document.querySelector(".top input[value='1']").click();
+        await frame();
+        return [...shown, scores(), document.querySelector("h1").textContent];
+    """
+    opened = open_page(page, tmp_path, use)
+    assert opened.console == []
+    # One of ten on the wrong side; nine errors of 0.1 and one of 0.5.
+    assert opened.result == [[0.9] * 2, 10, [pytest.approx(0.14)] * 2, "bulk modulus"]
+
+
 def test_makes_the_same_page_again(run, tmp_path):
     """The page that training itself wrote."""
     twin = tmp_path / run.name

@@ -1,25 +1,30 @@
 """What `embed` does: vectors of crystals, as a table and a map."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from data_prep.columns import number_columns
+from data_prep.compositions import composition
 from data_prep.errors import Skipped, UserError, number_of
+from data_prep.files import write_text
+from data_prep.labels import formula
 from data_prep.progress import plain_console
+from data_prep.properties import Property, resolve_property
 from data_prep.reading.sources import open_structures
 from gatgnn_jax.cli import output_folder, use_device
-from gatgnn_jax.objective import class_of, value_slices
-from gatgnn_jax.pages import plots
+from gatgnn_jax.pages.crystal_map import CrystalMap, draw_map, map_columns, map_page
 from gatgnn_jax.prediction.columns import column_names, digits_of, prediction_columns, to_csv
 from gatgnn_jax.prediction.engines import StreamPredictor
 from gatgnn_jax.prediction.inputs import checked_batch_size, named_files
 from gatgnn_jax.prediction.outputs import check_replaceable, skipped_path, write_skipped
 from gatgnn_jax.prediction.reliability import read_reliability
-from gatgnn_jax.prediction.stream import predict_source
+from gatgnn_jax.prediction.stream import Named, predict_source
 from gatgnn_jax.runs.config import RunConfig
 from gatgnn_jax.runs.directory import RunDirectory
 from gatgnn_jax.runs.one_writer import one_writer
@@ -32,6 +37,22 @@ FORMATS = (".csv", ".npz", ".parquet")
 
 FEWEST = 5
 """Crystals that a map needs."""
+
+
+@dataclass
+class Contents:
+    """What the map tells of C crystals besides the model's numbers."""
+
+    formulas: list[str] = field(default_factory=list)
+    atoms: list[int] = field(default_factory=list)
+    targets: list[Mapping[str, Any]] = field(default_factory=list)
+
+    def note(self, crystal: Named) -> None:
+        """Add a crystal."""
+        cell = composition(crystal.graph)
+        self.formulas.append(formula(cell))
+        self.atoms.append(round(cell.num_atoms))
+        self.targets.append(crystal.targets)
 
 
 def embed(options: "EmbedOptions") -> int:
@@ -56,6 +77,7 @@ def embed_files(options: "EmbedOptions", run: RunDirectory, files: Sequence[Path
     source = open_structures(files)
     predictor = StreamPredictor(config, graphdef, model, options.batch_size, reliability)
     left_out: dict[int, Skipped] = {}
+    contents = Contents()
     ids: list[str] = []
     batches = []
     label = "" if options.quiet else "Embedding"
@@ -63,6 +85,8 @@ def embed_files(options: "EmbedOptions", run: RunDirectory, files: Sequence[Path
         predictor, source, left_out, workers=options.workers, label=label
     ):
         ids += [crystal.id for crystal in named]
+        for crystal in named:
+            contents.note(crystal)
         batches.append(predicted)
     skipped = list(left_out.values())
     write_skipped(options.out, skipped)
@@ -72,12 +96,9 @@ def embed_files(options: "EmbedOptions", run: RunDirectory, files: Sequence[Path
 
     values = np.concatenate([batch.values for batch in batches])
     vectors = np.concatenate([batch.crystal_vector for batch in batches])
-    table = prediction_columns(
-        config.properties,
-        values,
-        uncertainty=_together([batch.uncertainty for batch in batches]),
-        half_width=_together([batch.half_width for batch in batches]),
-    )
+    uncertainty = _together([batch.uncertainty for batch in batches])
+    half_width = _together([batch.half_width for batch in batches])
+    table = prediction_columns(config.properties, values, None, uncertainty, half_width)
     table.insert(0, "id", ids)
     write_vectors(table, vectors, options.out, digits_of(config.properties))
     console = plain_console(quiet=options.quiet)
@@ -87,11 +108,16 @@ def embed_files(options: "EmbedOptions", run: RunDirectory, files: Sequence[Path
     if skipped:
         console.print(f"{len(skipped):,} left out: see {report}")
     if options.map != "none" and len(ids) >= FEWEST:
-        picture = options.out.with_suffix(".png")
-        p, own = config.properties[0], value_slices(config.properties)[0]
-        shown = values[:, 0] if p.num_values == 1 else class_of(values[:, own])
-        plots.crystal_map(*points(vectors, options.map), shown, p, picture)
-        console.print(f"map: {picture}")
+        target, others = known_values(config.properties, contents.targets)
+        columns, names = map_columns(config.properties, values, target, uncertainty, half_width)
+        columns["atoms in the cell"] = contents.atoms
+        columns = columns.assign(**{k: own for k, own in others.items() if k not in columns})
+        place = points(vectors, options.map)
+        shown = CrystalMap(*place, vectors, ids, contents.formulas, columns, names)
+        picture, page = (options.out.with_suffix(f".{end}") for end in (options.format, "html"))
+        draw_map(shown, config.properties[0], picture)
+        write_text(page, map_page(shown, run.path.absolute().name))
+        console.print(f"map: open {page}; as a picture {picture}")
     return 0
 
 
@@ -141,6 +167,31 @@ def write_vectors(table: pd.DataFrame, vectors: np.ndarray, out: Path, digits: i
         unfinished.replace(out)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def known_values(
+    properties: Sequence[Property], targets: Sequence[Mapping[str, Any]]
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """What the source itself says of C crystals: transformed values [C, T] of the properties, NaN
+    where it has none, and its other columns of numbers, [C] each."""
+    values = np.full((len(targets), len(properties)), np.nan)
+    try:
+        columns = number_columns(targets)
+    except UserError:  # thousands of columns: no table of properties
+        return values, {}
+    others = {name: own for name, own in columns.values.items() if name not in columns.classes}
+    for t, p in enumerate(properties):
+        try:
+            found = resolve_property(p.name, columns.values)
+        except UserError:
+            continue
+        # As in `evaluate`: a class may stand there in another way, a metal by its gap.
+        is_class = found.task == p.task == "classification"
+        own = replace(p, column=found.column, transform=(found if is_class else p).transform)
+        words = columns.classes.get(found.column)
+        values[:, t] = own.transformed(columns.values[found.column], words)
+        others.pop(found.column, None)
+    return values, others
 
 
 def points(vectors: np.ndarray, kind: "Map") -> tuple[np.ndarray, tuple[str, str]]:

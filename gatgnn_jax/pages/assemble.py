@@ -43,10 +43,18 @@ def crystal_data(structure: Structure) -> dict[str, Any]:
                 "element": site.specie.symbol,
                 "position": np.round(site.frac_coords, 6).tolist(),
                 "radius": round(SPHERE * atomic_radius(site.specie.symbol), 3),
+                "metal": Element(site.specie.symbol).is_metal,
+                "electronegativity": electronegativity(site.specie.symbol),
             }
             for label, site in zip(atom_labels(structure), structure, strict=True)
         ],
     }
+
+
+def electronegativity(symbol: str) -> float | None:
+    """Pauling's electronegativity of an element; None where there is none, as of neon."""
+    value = Element(symbol).data.get("X")
+    return float(value) if isinstance(value, int | float) and value > 0 else None
 
 
 def atomic_radius(symbol: str) -> float:

@@ -15,10 +15,13 @@ from gatgnn_jax.prediction.columns import in_own_unit
 from gatgnn_jax.prediction.explanation import Explanation
 from gatgnn_jax.prediction.result import Predictions
 
-COLOR_MAP = "viridis"
-"""Rises evenly in lightness, so that it also works in grey and for the colour-blind."""
+COLOR_MAP = "RdBu_r"
+"""Blue below the equal share, white at it, red above; the colour-blind tell the two apart."""
 
-SCRIPTS = ("tables.js", "geometry.js", "crystal.js", "explain.js")
+LEAST_WIDTH = 0.5
+"""The ends of the colour map differ from the equal share by at least this part of it."""
+
+SCRIPTS = ("tables.js", "geometry.js", "polyhedra.js", "crystal.js", "explain.js")
 
 
 class View(NamedTuple):
@@ -53,13 +56,14 @@ def explain_data(
 
 
 def color_domain(weights: np.ndarray) -> tuple[float, float]:
-    """The weights that the ends of the colour map stand for: the smallest and the largest.
+    """The weights that the ends of the colour map stand for, as far below the equal share as above.
 
-    `weights` [views, n]. Weights that hardly differ get hardly different colours.
+    `weights` [views, n] sum to 1 in each view, so that the equal share is 1/n. The lower end may be
+    negative, which no weight is. Weights that hardly differ get hardly different colours.
     """
-    low, high = float(weights.min()), float(weights.max())
-    missing = 0.05 * float(weights.mean()) - (high - low)
-    return (low - missing / 2, high + missing / 2) if missing > 0 else (low, high)
+    equal = 1 / weights.shape[1]
+    width = max(float(np.abs(weights - equal).max()), LEAST_WIDTH * equal)
+    return equal - width, equal + width
 
 
 def _crystal(crystal: ExplainedCrystal) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def write_folds_page(path: Path, together: Finished, summary: Mapping[str, Any])
         {"test": np.column_stack([of(p) for p in properties])}
         for of in (together.values, together.target)
     )
-    parity(predicted, target, properties, path)
+    parity(predicted, target, properties, path / "parity.png")
     picture = base64.b64encode((path / "parity.png").read_bytes()).decode()
     write_text(path / "report.html", folds_page(together.name, properties, summary, picture))
 

@@ -1,4 +1,4 @@
-"""Pictures: learning curve and parity plot (Figure 4 of the paper), a map of crystals."""
+"""Pictures: learning curve and parity plot (Figure 4 of the paper), calibration."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -9,8 +9,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from data_prep.properties import Property
+from gatgnn_jax.choices import Format
 from gatgnn_jax.objective import known_pairs, metrics, value_slices
 from gatgnn_jax.pages.calibration import coverage, reliability
 from gatgnn_jax.pages.classes import roc_curves
@@ -26,14 +28,18 @@ STYLE = {
     "grid.alpha": 0.25,
     "axes.axisbelow": True,
     "legend.frameon": False,
+    "pdf.fonttype": 42,  # letters stay letters, as journals ask
+    "svg.fonttype": "none",
+    "svg.hashsalt": "gatgnn_jax",  # the same picture is the same file
 }
 
 
-def draw_training(directory: Path, run: Finished) -> None:
-    """The pictures of a finished training."""
+def draw_training(directory: Path, run: Finished, kind: Format = "png") -> list[Path]:
+    """Draw the pictures of a finished training; the files that were written."""
+    paths = [directory / f"{name}.{kind}" for name in ("learning_curve", "parity", "calibration")]
     properties = run.config.properties
     rows = run.epochs.to_dict("records")
-    learning_curve(rows, run.summary["best_epoch"], properties, directory)
+    learning_curve(rows, run.summary["best_epoch"], properties, paths[0])
     subset = run.predictions.subset
     predicted, target = (
         {name: values[subset == name] for name in subset.unique()}
@@ -42,13 +48,15 @@ def draw_training(directory: Path, run: Finished) -> None:
             _stacked(run.target, properties),
         )
     )
-    parity(predicted, target, properties, directory)
+    parity(predicted, target, properties, paths[1])
     if run.config.train.members > 1 and "test" in predicted:
         test = subset == "test"
         drawn, truth, spread = (
             _stacked(own, properties)[test] for own in (run.predicted, run.aim, run.uncertainty)
         )
-        calibration(drawn, truth, spread, properties, directory)
+        calibration(drawn, truth, spread, properties, paths[2])
+        return paths
+    return paths[:2]
 
 
 def _stacked(column: Callable[[Property], Any], properties: Sequence[Property]) -> np.ndarray:
@@ -59,11 +67,11 @@ def learning_curve(
     rows: Sequence[Mapping[str, float]],
     best_epoch: int,
     properties: Sequence[Property],
-    directory: Path,
+    path: Path,
 ) -> None:
-    """`learning_curve.png`: training and validation error by epoch, a panel for each property."""
+    """The learning curve: training and validation error by epoch, a panel for each property."""
     with mpl.rc_context(STYLE):
-        figure, panels = _panels(len(properties), (6.4, 4.2))
+        figure, panels = new_panels(len(properties), (6.4, 4.2))
         epochs = [row["epoch"] for row in rows]
         for p, axes in zip(properties, panels, strict=True):
             ending = f"_{p.name}" if len(properties) > 1 else ""
@@ -84,25 +92,28 @@ def learning_curve(
                 label=f"best: {val[best_epoch - 1]:.4f} in epoch {best_epoch}",
             )
             axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axes.yaxis.set_minor_formatter(NullFormatter())
             axes.set_xlabel("epoch")
-            axes.set_ylabel("wrong class" if is_class else _with_unit("mean absolute error", p))
-            axes.set_title(_title(p))
+            axes.set_ylabel("wrong class" if is_class else with_unit("mean absolute error", p))
+            axes.set_title(title_of(p))
             axes.legend()
-        save(figure, directory / "learning_curve.png")
+        save(figure, path)
 
 
 def parity(
     predicted: Mapping[str, np.ndarray],
     target: Mapping[str, np.ndarray],
     properties: Sequence[Property],
-    directory: Path,
+    path: Path,
 ) -> None:
-    """`parity.png`: predicted against true values; for a classification the ROC curve.
+    """The parity plot: predicted against true values; for a classification the ROC curve.
 
     Arrays by subset, [C, V] and [C, T]. Without test crystals those of validation are shown.
     """
     with mpl.rc_context(STYLE):
-        figure, panels = _panels(len(properties), (5.2, 5.2))
+        figure, panels = new_panels(len(properties), (5.2, 5.2))
         slices = value_slices(properties)
         for t, (p, own, axes) in enumerate(zip(properties, slices, panels, strict=True)):
             draw = _roc if p.task == "classification" else _scatter
@@ -112,7 +123,7 @@ def parity(
                 {name: values[:, own] for name, values in predicted.items()},
                 {name: values[:, t] for name, values in target.items()},
             )
-        save(figure, directory / "parity.png")
+        save(figure, path)
 
 
 def calibration(
@@ -120,9 +131,9 @@ def calibration(
     target: np.ndarray,
     uncertainty: np.ndarray,
     properties: Sequence[Property],
-    directory: Path,
+    path: Path,
 ) -> None:
-    """`calibration.png`: do an ensemble's test errors lie where its uncertainty says?
+    """Calibration: do an ensemble's test errors lie where its uncertainty says?
 
     All arrays [C, T]. For a regression the share of errors within the interval that should hold
     each share of them, were they normal; for a classification how often a class is right, by its
@@ -130,7 +141,7 @@ def calibration(
     be; below it the model is too sure.
     """
     with mpl.rc_context(STYLE):
-        figure, panels = _panels(len(properties), (5.2, 5.2))
+        figure, panels = new_panels(len(properties), (5.2, 5.2))
         for t, (p, axes) in enumerate(zip(properties, panels, strict=True)):
             known = np.isfinite(target[:, t])
             value, truth = predicted[known, t], target[known, t]
@@ -143,26 +154,7 @@ def calibration(
                 axes.set(xlabel="expected share of errors", ylabel="share of errors found")
             axes.plot(x, y, color=COLORS["test"], marker="o", markersize=4)
             axes.plot([0, 1], [0, 1], color="black", linewidth=0.8, linestyle=":")
-            axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", title=_title(p))
-        save(figure, directory / "calibration.png")
-
-
-def crystal_map(
-    points: np.ndarray, axis_names: tuple[str, str], values: np.ndarray, p: Property, path: Path
-) -> None:
-    """A picture of crystals in a plane [C, 2], coloured by a property's values [C]."""
-    with mpl.rc_context(STYLE):
-        figure, (axes,) = _panels(1, (6.4, 5.2))
-        shown = axes.scatter(
-            points[:, 0], points[:, 1], c=values, s=14, cmap="viridis", linewidths=0, alpha=0.85
-        )
-        axes.set(xlabel=axis_names[0], ylabel=axis_names[1], title=f"{len(points):,} crystals")
-        what = _title(p)
-        if p.task == "classification":
-            what = f"class of {what}" if p.num_values > 1 else f"probability of {class_title(p, 1)}"
-        bar = figure.colorbar(shown, label=f"predicted {_with_unit(what, p)}")
-        if p.num_values > 1:
-            bar.set_ticks(range(p.num_values), labels=[*map(_plain, p.class_names)])
+            axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", title=title_of(p))
         save(figure, path)
 
 
@@ -189,9 +181,9 @@ def _scatter(
     margin = 0.04 * max(high - low, 1e-6)
     limits = (low - margin, high + margin)
     axes.plot(limits, limits, color="black", linewidth=0.8)
-    axes.set(xlim=limits, ylim=limits, aspect="equal", title=_title(p))
-    axes.set_xlabel(_with_unit("true", p))
-    axes.set_ylabel(_with_unit("predicted", p))
+    axes.set(xlim=limits, ylim=limits, aspect="equal", title=title_of(p))
+    axes.set_xlabel(with_unit("true", p))
+    axes.set_ylabel(with_unit("predicted", p))
     scores = metrics(predicted[shown][:, None], target[shown][:, None], [p])
     text = f"{shown} MAE {scores['mae']:.4f}\nRMSE {scores['rmse']:.4f}"
     if np.isfinite(scores["r2"]):  # a single crystal has none
@@ -209,9 +201,9 @@ def _roc(
     pair = known_pairs(predicted[shown], truth, [p], 0)
     for name, curve in roc_curves(*pair, p).items():
         color = None if p.num_values > 1 else COLORS[shown]
-        axes.plot(curve[:, 0], curve[:, 1], color=color, label=_plain(name))
+        axes.plot(curve[:, 0], curve[:, 1], color=color, label=plain(name))
     axes.plot([0, 1], [0, 1], color="black", linewidth=0.8, linestyle=":")
-    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", title=_title(p))
+    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", title=title_of(p))
     axes.set_xlabel("false positives")
     axes.set_ylabel("true positives")
     if axes.lines[:-1] and p.num_values > 1:
@@ -228,37 +220,42 @@ def _judged(predicted: Mapping[str, np.ndarray]) -> str:
     return "test" if "test" in predicted else "val"
 
 
-def _panels(count: int, size: tuple[float, float]) -> tuple[Figure, Sequence[Axes]]:
+def new_panels(count: int, size: tuple[float, float]) -> tuple[Figure, Sequence[Axes]]:
+    """A picture of so many panels side by side, each of a size in inches."""
     # A figure of its own canvas, not pyplot's: works without a screen and leaves no global state.
     figure = Figure(figsize=(size[0] * count, size[1]), layout="constrained", dpi=150)
     FigureCanvasAgg(figure)
     return figure, figure.subplots(1, count, squeeze=False)[0]
 
 
-def _title(p: Property) -> str:
-    return _plain(p.name.replace("_", " "))
+def title_of(p: Property) -> str:
+    """A property's name for a picture."""
+    return plain(p.name.replace("_", " "))
 
 
 def class_title(p: Property, number: int) -> str:
     """What a class is called: by its name, or class 1."""
-    return _plain(p.classes[number]) if p.classes else f"class {number}"
+    return plain(p.classes[number]) if p.classes else f"class {number}"
 
 
-def _with_unit(text: str, p: Property) -> str:
+def with_unit(text: str, p: Property) -> str:
+    """A text for a picture with the unit that the model works with."""
     unit = unit_of(p)
-    return f"{text} ({_plain(unit)})" if unit else text
+    return f"{text} ({plain(unit)})" if unit else text
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """The text for matplotlib, which takes what stands between dollars for a formula."""
     return text.replace("$", r"\$")
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a picture as PNG, whole or not at all."""
+    """Write a picture whole or not at all, as what its name ends in: PNG, SVG or PDF."""
     temporary = path.with_name(f".{path.name}")
+    kind = path.suffix[1:]
+    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
     try:
-        figure.savefig(temporary, format="png")
+        figure.savefig(temporary, format=kind, metadata=undated)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -1,12 +1,12 @@
 """Pictures and `report.html` of a finished run: from its files, numbers and structures."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from pymatgen.core import Structure
+from pymatgen.core import Composition, Structure
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer, SymmetryUndeterminedError
 from rich.console import Console
 
@@ -41,11 +41,7 @@ def write_report(run: RunDirectory, dataset: GraphDataset, source: Path | None) 
     """
     finished = read_finished(run)
     ids = finished.predictions.id
-    rows = pd.Series(np.arange(len(dataset)), index=dataset.ids).reindex(ids)
-    if rows.isna().any():
-        missing = ids[rows.isna().to_numpy()].iloc[0]
-        raise UserError(f"{source or 'the bundled data'} has no {missing}, of {run.path}")
-    cells = compositions(dataset, rows.astype(int))
+    cells = cells_of(ids, dataset, run, source)
 
     worst = {row for p in finished.config.properties for row in finished.worst(p)}
     small = [row for row in finished.test if cells[row].num_atoms <= MAX_ATOMS]
@@ -54,9 +50,32 @@ def write_report(run: RunDirectory, dataset: GraphDataset, source: Path | None) 
     by_id = find_structures(source, {ids[row] for row in worst | sample})
     structures = {row: by_id[ids[row]] for row in worst | sample if ids[row] in by_id}
     systems = crystal_systems({row: structures[row] for row in sample if row in structures})
-    numbers = report_numbers(finished, cells, systems)
+    found = len(sample & structures.keys())
+    without = {
+        f"with more than {MAX_ATOMS} atoms, too many to look for their symmetry": len(finished.test)
+        - len(small),
+        f"left out, as {MAX_SYMMETRIES} tell enough": len(small) - len(sample),
+        "not found in the data any more": len(sample) - found,
+        "of a symmetry that spglib does not determine": found - len(systems),
+    }
+    numbers = report_numbers(finished, cells, systems, without)
     shown = {row: structures[row] for row in sorted(worst) if row in structures}
     run.write_text("report.html", report_page(numbers, shown))
+
+
+def cells_of(
+    ids: Sequence[str], dataset: GraphDataset, run: RunDirectory, source: Path | None
+) -> list[Composition]:
+    """The contents of the cells of a run's crystals, which are in a dataset made of `source`.
+
+    Raises:
+        UserError: one is not there, so that the dataset is not that of the run.
+    """
+    rows = pd.Series(np.arange(len(dataset)), index=dataset.ids).reindex(ids)
+    if rows.isna().any():
+        missing = rows.index[rows.isna()][0]
+        raise UserError(f"{source or 'the bundled data'} has no {missing}, of {run.path}")
+    return compositions(dataset, rows.astype(int))
 
 
 def read_finished(run: RunDirectory) -> Finished:

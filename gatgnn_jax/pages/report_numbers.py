@@ -30,12 +30,16 @@ SIZES = ((1, 4), (5, 8), (9, 16), (17, 32), (33, 64), (65, None))
 
 
 def report_numbers(
-    run: Finished, cells: Sequence[Composition], systems: Mapping[int, str]
+    run: Finished,
+    cells: Sequence[Composition],
+    systems: Mapping[int, str],
+    without_system: Mapping[str, int],
 ) -> dict[str, Any]:
     """All numbers of the page, as plain JSON values.
 
     `cells` [C] are the crystals' contents, in the order of `run.predictions`; `systems` the crystal
-    systems of those test crystals (by row) for which they were found.
+    systems of those test crystals (by row) for which they were found, `without_system` how many of
+    the others there are of each kind.
     """
     config = run.config
     subset = run.predictions.subset
@@ -54,6 +58,7 @@ def report_numbers(
         "global_attention": label_of(config.model.global_attention),
         "preset": preset,
         "settings": settings,
+        "without_system": [[kind, count] for kind, count in without_system.items() if count],
         "table": [_place(Element.from_Z(z)) for z in range(1, MAX_ATOMIC_NUMBER + 1)],
         "source": config.data.source,
         "limit": config.data.limit,
@@ -77,7 +82,7 @@ def property_numbers(
             if not np.isnan(errors[row]):
                 for name in name_of(int(row)):
                     members[name].append(errors[row])
-        return [[name, len(own), _short(np.mean(own))] for name, own in members.items()]
+        return [[name, len(own), short(np.mean(own))] for name, own in members.items()]
 
     scores = {
         name: metrics(
@@ -96,12 +101,12 @@ def property_numbers(
         "log": p.transform == "log10",
         "task": p.task,
         "metrics": {name: metric.label for name, metric in METRICS[p.task].items()},
-        "target": [_short(value, digits) for value in run.aim(p)],
-        "predicted": [_short(value, digits) for value in predicted],
-        "scores": {name: {k: _short(v, 8) for k, v in s.items()} for name, s in scores.items()},
-        "own_mae": _short(own_unit_error(p, run, judged)),
-        "naive": _short(naive_score(p, target, run.predictions.subset)),
-        "curves": [[_short(value) for value in curve] for curve in learning_curves(run, p)],
+        "target": [short(value, digits) for value in run.aim(p)],
+        "predicted": [short(value, digits) for value in predicted],
+        "scores": {name: {k: short(v, 8) for k, v in s.items()} for name, s in scores.items()},
+        "own_mae": short(own_unit_error(p, run, judged)),
+        "naive": short(naive_score(p, target, run.predictions.subset)),
+        "curves": [[short(value) for value in curve] for curve in learning_curves(run, p)],
         "worst": run.worst(p),
         "elements": [[name, count, error, counts.get(name, 0)] for name, count, error in elements],
         "systems": groups(lambda row: [systems[row]] if row in systems else []),
@@ -126,7 +131,7 @@ def interval_numbers(
     predicted, target = run.predicted(p)[rows], run.target(p)[rows]
     table = coverage_groups(p, predicted, target, half_width[rows], own)
     return [
-        [row.by, row.group, row.crystals, _short(row.half_width), _short(row.coverage)]
+        [row.by, row.group, row.crystals, short(row.half_width), short(row.coverage)]
         for row in table.itertuples()
     ] or None
 
@@ -141,9 +146,9 @@ def uncertainty_numbers(run: Finished, p: Property) -> dict[str, Any]:
     score = "accuracy" if p.task == "classification" else "mae"
     members = run.summary.get("members", {}).get(f"test_{score}{ending}")
     return {
-        "uncertainty": [_short(value) for value in uncertainty],
+        "uncertainty": [short(value) for value in uncertainty],
         "calibration": {
-            name: np.vectorize(_short, otypes=[object])(values).tolist() if len(values) else []
+            name: np.vectorize(short, otypes=[object])(values).tolist() if len(values) else []
             for name, values in calibration_numbers(p, *own).items()
         },
         # Earlier versions did not write them down.
@@ -228,6 +233,6 @@ def _place(element: Element) -> tuple[str, int, int]:
     return element.symbol, element.row, element.group
 
 
-def _short(value: float, digits: int = 5) -> float | None:
+def short(value: float, digits: int = 5) -> float | None:
     """With few digits, for a small page; None for what is no number, as JSON has none."""
-    return None if np.isnan(value) else float(f"{value:.{digits}g}")
+    return float(f"{value:.{digits}g}") if np.isfinite(value) else None

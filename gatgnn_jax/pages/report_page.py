@@ -13,10 +13,12 @@ from gatgnn_jax.pages.assemble import assemble, atomic_radius, crystal_data
 SCRIPTS = (
     "tables.js",
     "geometry.js",
+    "polyhedra.js",
     "crystal.js",
     "chart.js",
     "scatter.js",
     "uncertainty.js",
+    "periodic.js",
     "sections.js",
     "report.js",
 )

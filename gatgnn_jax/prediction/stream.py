@@ -1,8 +1,8 @@
 """From a source of crystals to predictions: the one way that `predict`, `embed` and `api` go."""
 
 import itertools
-from collections.abc import Collection, Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 from data_prep.errors import BadCrystal, Skipped
 from data_prep.featurize import Featurized, featurize
@@ -21,6 +21,9 @@ class Named(NamedTuple):
     id: str
     warning: str
     """about the id; empty if it is new"""
+    targets: Mapping[str, Any]
+    """what its source says of it"""
+    graph: CrystalGraph
 
 
 def predict_source(
@@ -69,4 +72,4 @@ def _good(
             continue
         again = "another crystal of this id came before" if record.id in known else ""
         known.add(record.id)
-        yield Named(position, record.id, again), graph
+        yield Named(position, record.id, again, record.targets, graph), graph

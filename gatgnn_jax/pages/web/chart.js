@@ -29,16 +29,43 @@ const axisOf = (values, { label, log = false, margin = 0.04 }) => {
 
 class Chart {
   constructor(name, x, y) {
-    Object.assign(this, { x, y, left: 58, right: 12, top: 10, bottom: 44 });
+    Object.assign(this, { name, x, y, left: 58, right: 12, top: 10, bottom: 44 });
     this.base = make("canvas", { role: "img", "aria-label": name });
-    this.over = make("canvas", { "aria-hidden": "true" });
+    this.over = make("canvas", { role: "slider", tabindex: 0, "aria-label": `${name}, one by one`,
+      "aria-valuemin": 0, "aria-valuenow": 0, "aria-valuemax": 0, "aria-valuetext": "none" });
     this.box = make("div", { class: "chart" }, this.base, this.over);
     new ResizeObserver(() => this.draw()).observe(this.box);
-    this.over.addEventListener("pointermove", event => {
-      if (this.width) this.pointAt(this.find(...this.spot(event)));  // else not drawn yet
+    onLook(() => this.draw());
+    for (const type of ["pointermove", "pointerdown"]) this.over.addEventListener(type, event => {
+      if (this.width) this.pointAt(this.find(...this.spot(event)));  // there may be no axes yet
     });
-    this.over.addEventListener("pointerleave", () => this.pointAt(null));
+    this.over.addEventListener("pointerleave", event => {
+      if (event.pointerType !== "touch") this.pointAt(null);  // a finger leaves as soon as it taps
+    });
+    this.over.addEventListener("keydown", event => this.key(event));
+    this.over.addEventListener("blur", () => this.pointAt(null));
   }
+
+  tell(words) {  // what the picture shows, for those who do not see it
+    this.base.setAttribute("aria-label", `${this.name}: ${words}`);
+  }
+
+  key(event) {
+    // Arrows go from point to point, as subclasses `order()` them; Enter is a click.
+    const points = this.ordered ??= this.order();
+    const step = STEPS[event.key];
+    if (["Enter", " "].includes(event.key) && this.at !== undefined) this.press(points[this.at]);
+    else if (step && points.length && this.width)
+      this.at = clamp((this.at ?? (step > 0 ? -1 : points.length)) + step, 0, points.length - 1);
+    else return;
+    event.preventDefault();
+    this.pointAt(points[this.at]);
+    const lines = [...this.box.querySelectorAll(".tip > div")].map(line => line.textContent);
+    for (const [name, value] of [["max", points.length], ["now", this.at + 1],
+      ["text", lines.join(", ")]]) this.over.setAttribute(`aria-value${name}`, value);
+  }
+
+  press() {}
 
   spot(event) {
     const box = this.over.getBoundingClientRect();
@@ -152,30 +179,35 @@ const number = (value, digits = 4) =>
 
 class Curves extends Chart {
   // Several curves over the same x, on a log scale; the values under the pointer.
-  // lines: [{ name, color, values }]; mark: the point of a vertical line; title of an x.
+  // lines: [{ name, color, values }]; mark: the point of a vertical line, or null; title of an x.
   constructor(name, xs, lines, x, y, { mark, title }) {
     super(name, x, y);
     Object.assign(this, { xs, lines, mark, title });
   }
 
-  points(line) {
+  drawn(line) {
     const shown = line.values.map((v, k) => [this.xs[k], v]);
     return shown.filter(([, v]) => v > 0);
   }
 
   paint(context) {
-    for (const line of this.lines) this.line(context, this.points(line), theme(line.color));
-    context.setLineDash([4, 4]);
+    for (const line of this.lines) this.line(context, this.drawn(line), theme(line.color));
+    this.base.dataset.points = this.lines.reduce((n, line) => n + this.drawn(line).length, 0);
     const { mark, y } = this;
+    if (!mark) return;
+    context.setLineDash([4, 4]);
     this.line(context, [[mark.x, y.low], [mark.x, y.high]], theme("--test"), 1.2);
     context.setLineDash([]);
     if (mark.y > 0) this.dot(context, this.pixel(mark.x, mark.y), theme("--test"), 5);
-    this.base.dataset.points = this.lines.reduce((n, line) => n + this.points(line).length, 0);
+  }
+
+  order() {
+    return [...this.xs.keys()];
   }
 
   find(px) {
     const away = this.xs.map(x => Math.abs(this.pixel(x, this.y.low)[0] - px));
-    return away.indexOf(away.reduce((a, b) => Math.min(a, b)));
+    return away.indexOf(away.reduce((a, b) => Math.min(a, b), Infinity));
   }
 
   pointAt(index) {
@@ -188,6 +220,6 @@ class Curves extends Chart {
     const ys = known.map(line => this.pixel(this.xs[index], line.values[index])[1]);
     this.tip([x, Math.min(...ys, this.top + this.height)],
       make("b", {}, this.title(this.xs[index])),
-      ...this.lines.map(line => `${line.name} ${number(line.values[index])}`));
+      ...this.lines.map(line => `${line.name} ${number(line.values[index] ?? null)}`));
   }
 }

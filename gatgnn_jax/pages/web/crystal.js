@@ -9,11 +9,13 @@
 class Picture {
   constructor(crystal, view, state) {
     Object.assign(this, { crystal, view, state, spheres: [] });
-    const description = `${crystal.formula}, ${view.title}`;
+    const description = [`${crystal.formula}, ${several(crystal.atoms.length, "atom")}`, view.title,
+      view.summary].filter(Boolean).join(", ");
     this.canvas = make("canvas", { tabindex: 0, role: "img", "aria-label": description });
     this.box = make("div", { class: "canvas" }, this.canvas);
     this.context = this.canvas.getContext("2d");
     new ResizeObserver(() => this.draw()).observe(this.box);
+    onLook(() => this.draw());
     this.listen();
   }
 
@@ -35,9 +37,12 @@ class Picture {
     });
     canvas.addEventListener("pointerup", event => {
       if (last && moved < 4) state.choose(this.hit(event));
+      if (last && event.pointerType === "touch") this.hover(event);  // what a mouse tells before
       last = null;
     });
-    canvas.addEventListener("pointerleave", () => this.tip(null));
+    canvas.addEventListener("pointerleave", event => {
+      if (event.pointerType !== "touch") this.tip(null);
+    });
     canvas.addEventListener("pointercancel", () => { last = null; });
     canvas.addEventListener("dblclick", () => state.reset());
     canvas.addEventListener("wheel", event => {
@@ -91,8 +96,9 @@ class Picture {
 
     const attention = attentionOf(view, state.layer);
     const chosen = state.chosen;
-    const bonds = chosen
-      ? bondsOf(crystal, view, attention, chosen) : allBonds(crystal, view, attention);
+    const bonds = chosen ? bondsOf(crystal, view, attention, chosen)
+      : [...allBonds(crystal, view, attention),
+        ...(state.beyond ? bondsBeyond(crystal, view, attention) : [])];
     const near = new Set(chosen ? bonds.map(bond => bond.to.key) : []);
     const beyond = bonds.map(bond => bond.to).filter(copy => copy.outside);
     const outside = [...new Map(beyond.map(copy => [copy.key, copy])).values()];
@@ -142,11 +148,31 @@ class Picture {
         line(start, middle, (a, b) => {
           const size = (0.035 + 0.27 * share) * (a.scale + b.scale) / 2;
           // Pale instead of transparent: where bonds cross, the nearer one hides the other.
-          const strength = (0.16 + 0.84 * share) * (0.5 + 0.5 * depth((a.z + b.z) / 2));
+          const strength = (0.16 + 0.84 * share) * (0.5 + 0.5 * depth((a.z + b.z) / 2))
+            * (to.outside && !chosen ? 0.5 : 1);
           stroke(a, b, mix(paper, bondColor, strength), size);
           if (size > 2.5) stroke(a, b, mix(paper, bondColor, strength * 0.72), size * 0.4);
         });
       }
+    }
+
+    // Faces of polyhedra, one by one.
+    const solids = state.polyhedra ? polyhedra(crystal, view) : [];
+    for (const { index, faces } of solids) for (const face of faces) {
+      const corners = face.map(project);
+      const z = corners.reduce((sum, corner) => sum + corner.z, 0) / corners.length;
+      parts.push({ z, paint: () => {
+        context.beginPath();
+        corners.forEach(({ x, y }) => context.lineTo(x, y));
+        context.closePath();
+        context.globalAlpha = 0.3;
+        context.fillStyle = css(view.colorOf(index));
+        context.fill();
+        context.globalAlpha = 0.7;
+        context.lineWidth = 1;
+        context.strokeStyle = css(mix(view.colorOf(index), [0, 0, 0], 0.35));
+        context.stroke();
+      } });
     }
 
     this.spheres = [];
@@ -155,7 +181,8 @@ class Picture {
       const atom = crystal.atoms[copy.index];
       const radius = atom.radius * centre.scale;
       const color = view.colorOf(copy.index);
-      const alpha = !chosen || copy.key === chosen.key ? 1 : near.has(copy.key) ? 0.9 : 0.16;
+      const alpha = !chosen ? (copy.outside ? 0.55 : 1)
+        : copy.key === chosen.key ? 1 : near.has(copy.key) ? 0.9 : 0.16;
       parts.push({ z: centre.z, paint: () => {
         this.spheres.push({ ...centre, radius, copy });
         const { x, y } = centre;
@@ -200,5 +227,6 @@ class Picture {
     });
     canvas.dataset.atoms = this.spheres.length;
     canvas.dataset.bonds = bonds.length;
+    canvas.dataset.polyhedra = solids.length;
   }
 }

@@ -12,6 +12,9 @@ function colorByWeight(crystal) {
   crystal.single = crystal.views.length === 1;
   for (const view of crystal.views) {
     view.title = `atoms coloured by attention, ${view.run}`;
+    const falling = [...crystal.atoms.keys()].sort((a, b) => view.weights[b] - view.weights[a]);
+    view.summary = "largest weights: " + falling.slice(0, 3).map(
+      atom => `${nameOf(crystal, atom)} ${view.weights[atom].toFixed(4)}`).join(", ");
     view.colorOf = atom => colorOf(view.weights[atom], crystal.domain);
     view.describe = atom => {
       const share = (view.weights[atom] * crystal.atoms.length).toFixed(2);
@@ -32,7 +35,7 @@ function atomTable(crystal, state) {
     ],
   });
   fillTable(table, "Atoms", "weights sum to 1", [
-    { name: "Atom", value: atom => atom, cell: atom => `${atom}` },
+    { name: "Atom", pick: true, value: atom => atom, cell: atom => `${atom}` },
     { name: "Label", text: true, value: labelOf, cell: labelOf },
     ...crystal.views.map(weight),
   ], [...crystal.atoms.keys()], { by: 0, down: false }, atom => ({ "data-atom": atom }));
@@ -129,12 +132,14 @@ function layerChoice(crystal, state) {
 function weightScale(crystal) {
   const [low, high] = crystal.domain;
   const equal = 1 / crystal.atoms.length;
-  const left = 100 * clamp((equal - low) / (high - low), 0, 1);
-  const stops = COLORS.filter((_, k) => k % 15 === 0).map(css).join();
+  // Colours are symmetric about the equal share; no weight is below 0.
+  const first = Math.max(low, 0), left = 100 * (equal - first) / (high - first);
+  const stops = [...Array(18).keys()].map(
+    k => css(colorOf(first + (high - first) * k / 17, crystal.domain))).join();
   const ramp = make("span", { class: "ramp", style: `background:linear-gradient(90deg,${stops})` },
     make("i", { style: `left:${left}%` }));
-  return make("span", { class: "scale" }, `weight ${low.toFixed(3)}`, ramp, high.toFixed(3),
-    ` (mark: equal share, ${equal.toFixed(3)})`);
+  return make("span", {}, make("span", { class: "scale" }, `weight ${first.toFixed(3)}`, ramp,
+    high.toFixed(3)), ` (mark: equal share, ${equal.toFixed(3)})`);
 }
 
 function caption(view) {
@@ -169,7 +174,8 @@ function show(crystal) {
     },
     mark(name, atom) {
       section.querySelectorAll("tr[data-atom]").forEach(
-        row => row.classList.toggle(name, +row.dataset.atom === atom));
+        row => (name === "chosen" ? chooseRow(row, +row.dataset.atom === atom)
+          : row.classList.toggle(name, +row.dataset.atom === atom)));
     },
     reset() {
       state.resetCamera();
@@ -182,19 +188,18 @@ function show(crystal) {
   const tables = crystal.views.map(() => make("table", { class: "bonds" }));
   const pictures = crystal.views.map(view => new Picture(crystal, view, state));
   const figures = pictures.map(({ view, box }) => make("figure", {}, caption(view), box));
-  const scroll = table => make("div", { class: "scroll" }, table);
   const section = make("section", { class: `crystal ${kind}` },
     make("div", { class: "head" }, make("h2", {}, ...formula(crystal.formula)),
       make("span", { class: "muted" }, `${crystal.id} · ${crystal.atoms.length} atoms`),
       layerChoice(crystal, state)),
     make("div", { class: "body" },
       make("div", { class: "pictures" }, make("div", { class: "figures" }, ...figures),
-        make("div", { class: "legend" }, weightScale(crystal), strength)),
+        make("div", { class: "legend" }, weightScale(crystal), strength, pictureChoices(state))),
       make("div", { class: "side" }, elementTable(crystal),
-        ...[atomTable(crystal, state), ...tables].map(scroll))));
+        scroller("atoms", atomTable(crystal, state)),
+        ...tables.map(own => scroller("bonds", own)))));
   document.querySelector("main").append(section);
   state.update();
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", state.redraw);
 }
 
 DATA.crystals.forEach(show);

@@ -101,6 +101,8 @@ function viewpoint(draw) {
   let queued = false;
   return {
     camera: { rotation: START, zoom: 1 },
+    beyond: true,  // with neighbours beyond the cell
+    polyhedra: false,
     redraw() {
       if (queued) return;
       queued = true;

@@ -4,7 +4,6 @@ const SUBSETS = [["train", "training"], ["val", "validation"], ["test", "test"]]
 const TEST = SUBSETS.length - 1;
 const HAS_TEST = DATA.subsets.test > 0;  // else validation tells how good the model is
 const FEW = 5;  // a mean over fewer crystals says little
-const count = value => value.toLocaleString("en");
 const plain = name => name.replaceAll("_", " ");
 const rowsOf = subset => [...DATA.ids.keys()].filter(row => DATA.subset[row] === subset);
 const settingOf = name => DATA.settings.find(([, field]) => field === name)[2];
@@ -12,7 +11,6 @@ const isClass = property => property.task === "classification";
 const className = ({ classes }, k) => /^\d/.test(classes[k]) ? `class ${classes[k]}` : classes[k];
 const errorName = property => isClass(property) ? "Wrong" : "MAE";
 const fixed = value => value === null ? "–" : value.toFixed(4);
-const several = (n, what) => `${count(n)} ${what}${n === 1 ? "" : "s"}`;
 const duration = seconds => seconds < 100 ? `${number(seconds, 3)} s`
   : seconds < 6000 ? `${Math.round(seconds / 60)} min` : `${number(seconds / 3600, 3)} h`;
 
@@ -52,13 +50,13 @@ function tiles(property) {
   const subset = HAS_TEST ? "Test" : "Validation";
   const quality = isClass(property) ? [
     tile(`${subset} accuracy`, fixed(judged.accuracy), "",
-      `always the commoner class: ${fixed(property.naive)}${alone(property)}`),
+      `baseline (commoner class) ${fixed(property.naive)}${alone(property)}`),
     tile(`${subset} balanced accuracy`, fixed(judged.balanced_accuracy), "",
       others(property, judged, ["accuracy", "balanced_accuracy"])),
   ] : [
     tile(`${subset} error (MAE)`, fixed(judged.mae), property.unit,
       (property.log ? `${number(property.own_mae, 3)} ${property.own_unit}; ` : "")
-      + `always the training mean: ${fixed(property.naive)}${alone(property)}`),
+      + `baseline (mean) ${fixed(property.naive)}${alone(property)}`),
     tile(`${subset} R²`, fixed(judged.r2), "",
       others(property, judged, ["mae", "r2"])),
   ];
@@ -84,6 +82,8 @@ function learning(property) {
       label: isClass(property) ? "share of wrong classes" : `mean absolute error${unit}` }),
     { mark: { x: DATA.best_epoch, y: val[best] }, title: epoch => `epoch ${epoch}` });
   chart.box.classList.add("learning");
+  chart.tell(lines.map(({ name, values }) => `${name} from ${number(values[0])} to `
+    + number(values.at(-1))).join(", ") + `, best ${number(val[best])} in epoch ${DATA.best_epoch}`);
   return card("Learning curves",
     `best: ${number(val[best])}${unit.slice(1)} in epoch ${DATA.best_epoch}`, chart.box,
     make("div", { class: "legend" }, ...lines.map(key),
@@ -108,11 +108,13 @@ function parity(property, shared) {
     if (row) shared.pin(+row.dataset.row);
   });
   const made = card("Predicted and true values",
-    "point at a crystal for its name, click to keep it below",
+    "point at a crystal for its name, click to keep it below; or Tab, arrows and Enter",
     make("div", { class: "panels" }, ...panels.map(([name, label, chart]) => {
       const { mae, r2 } = property.scores[name];
-      return panel(name, label[0].toUpperCase() + label.slice(1), `${count(chart.rows.length)} `
-        + `crystals · MAE ${number(mae, 3)} · R² ${number(r2, 3)}`, chart.box);
+      const told = `${count(chart.rows.length)} crystals · MAE ${number(mae, 3)} · R² `
+        + number(r2, 3);
+      chart.tell(told);
+      return panel(name, label[0].toUpperCase() + label.slice(1), told, chart.box);
     })), pinned);
   if (property.uncertainty) made.querySelector(".head").append(
     barChoice(shared, () => panels.forEach(([, , chart]) => chart.draw())));
@@ -121,9 +123,11 @@ function parity(property, shared) {
 
 function classes(property) {
   const sides = (HAS_TEST ? ["val", "test"] : ["val"]).map(name => {
-    const chart = new Rocs(`ROC curve, ${name}`, property.roc[name] ?? [], `--${name}`);
-    return panel(name, name === "val" ? "Validation" : "Test",
-      `AUC ${number(property.scores[name].auc)}`, chart.box);
+    const [, label] = SUBSETS.find(([subset]) => subset === name);
+    const chart = new Rocs(`ROC curve of ${label}`, property.roc[name] ?? [], `--${name}`);
+    const told = `AUC ${number(property.scores[name].auc)}`;
+    chart.tell(told);
+    return panel(name, label[0].toUpperCase() + label.slice(1), told, chart.box);
   });
   const [last, judged] = HAS_TEST ? ["test", "test"] : ["val", "validation"];
   const { classes: names, confusion: { [last]: cases = [] } } = property;
@@ -135,7 +139,7 @@ function classes(property) {
   ], [...cases.keys()], { by: 0, down: false });
   return card("Classes", `ROC curves, and the likeliest class of the ${count(total)} ${judged} crystals`,
     make("div", { class: "panels" }, ...sides, panel("", "Confusion", `${judged} crystals`,
-      make("div", { class: "pad" }, make("div", { class: "scroll" }, confusion)))));
+      pad(scroller("confusion", confusion)))));
 }
 
 function crystals(kind, property, rows, sorted, shared) {
@@ -148,8 +152,9 @@ function crystals(kind, property, rows, sorted, shared) {
     : ["True", "Predicted"];
   const own = value => property.log ? number(10 ** value, 3) : number(value);
   const unit = property.own_unit && `, ${property.own_unit}`;
-  return table(kind, [
-    { name: "Crystal", text: true, value: row => DATA.ids[row], cell: row => DATA.ids[row] },
+  return table(`${kind} has-also`, [
+    { name: "Crystal", text: true, pick: true, value: row => DATA.ids[row], cell: row => [
+      DATA.ids[row], make("span", { class: "also" }, ...formula(DATA.formulas[row]))] },
     { name: "Formula", text: true, value: row => DATA.formulas[row],
       cell: row => make("span", {}, ...formula(DATA.formulas[row])) },
     // Uncertainties need its place; the structure beside the table tells it too.
@@ -207,5 +212,3 @@ function page(index) {
 }
 
 page(0);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => page(
-  Math.max(0, [...document.querySelectorAll(".top input")].findIndex(input => input.checked))));

@@ -13,6 +13,14 @@ class Crystals extends Chart {
     });
   }
 
+  order() {
+    return [...this.rows].sort((a, b) => this.place(a)[0] - this.place(b)[0]);
+  }
+
+  press(row) {
+    this.shared.pin(row);
+  }
+
   paint(context) {
     this.behind(context);
     const many = this.rows.length > 3000;
@@ -115,6 +123,10 @@ class Shares extends Chart {
       context.globalAlpha = 1;
     }
     this.base.dataset.points = this.points.length;
+  }
+
+  order() {
+    return this.points;
   }
 
   find(px, py) {

@@ -59,6 +59,8 @@ class Spread extends Crystals {
 function uncertainty(property, shared) {
   const { calibration, members } = property;
   const spread = new Spread(property, rowsOf(TEST), shared);
+  spread.tell(`root mean square of uncertainty and error by groups: ${calibration.groups.map(
+    group => group.map(value => number(value, 2)).join(" and ")).join("; ")}`);
   shared.onPin.push(() => spread.pointAt(null));
   const point = ([x, y]) => ({ x, y, lines: isClass(property)
     ? [`probability ${number(x, 2)}`, `class 1: ${percent(y)}`]
@@ -69,6 +71,7 @@ function uncertainty(property, shared) {
     : ["Coverage", "below the diagonal: errors larger than they should be",
       "expected share of errors", "share of errors found"];
   const curve = new Shares(label.toLowerCase(), calibration.curve.map(point), x, y, "--test", true);
+  curve.tell(calibration.curve.map(([x, y]) => `${percent(x)}: ${percent(y)}`).join(", "));
   const [one, two] = calibration.within;
   const note = isClass(property) || one === undefined ? "of the test crystals"
     : `${percent(one)} of the test errors lie within it (68 % expected), ${percent(two)} within `
@@ -81,7 +84,7 @@ function uncertainty(property, shared) {
         ...(isClass(property) ? [] : [key({ name: "error = uncertainty", color: "--cell" })]))),
     panel("coverage", label, sub, curve.box),
     ...(members ? [panel("members", "Networks", "each alone, and their mean",
-      make("div", { class: "pad" }, memberTable(property), gain(property)))] : [])));
+      pad(memberTable(property), gain(property)))] : [])));
 }
 
 function gain(property) {
@@ -113,9 +116,9 @@ function intervals(property) {
   const unit = property.unit && `, ${property.unit}`;
   const [[, , tested, , share]] = property.coverage;
   const rows = property.coverage.map(([by, group, ...values], order) =>
-    ({ order, name: `${group} ${names[by]}`.trim(), values }));
+    ({ order, name: `${group} ${names[by]}`.trim().replace(/^1 (\w+)s$/, "1 $1"), values }));
   return card("Intervals", `the 90 % intervals, made of the validation errors, hold ${percent(share)}`
-    + ` of the ${count(tested)} test crystals`, make("div", { class: "pad" }, table("intervals", [
+    + ` of the ${count(tested)} test crystals`, pad(table("intervals", [
     { name: "Group", value: row => row.order, cell: row => row.name },
     { name: "Test crystals", down: true, value: row => row.values[0],
       cell: row => count(row.values[0]) },
