@@ -18,20 +18,35 @@ WIDTH = 0.8
 COLORS = {"up": "#c0392b", "down": "#7f8c9b"}
 
 
+COMMANDS = "commands"
+"""One room in the drawing: the modules on top, each the options and the `main` of a command."""
+
+
 def floors() -> list[list[str]]:
     """The rooms of each floor, from the top; `data_prep`, as one room, is at the bottom."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
     layers = next(c for c in settings["contracts"] if c["type"] == "layers")["layers"]
-    return [*([room.strip() for room in layer.split("|")] for layer in layers), ["data_prep"]]
+    top, *others = ([room.strip() for room in layer.split("|")] for layer in layers)
+    on_top = [room for room in top if room not in commands()]
+    return [[COMMANDS, *on_top], *others, ["data_prep"]]
+
+
+def commands() -> list[str]:
+    """The modules that are run by their names, as `python -m gatgnn_jax.train`, in order."""
+    files = sorted((ROOT / "gatgnn_jax").glob("*.py"))
+    return [file.stem for file in files if '__name__ == "__main__"' in file.read_text()]
 
 
 def arrows(rooms: set[str]) -> Counter[tuple[str, str]]:
     """How many imports of modules of one room there are in another: (importing, imported)."""
+    programs = commands()
     graph = grimp.build_graph("gatgnn_jax", "data_prep", exclude_type_checking_imports=True)
 
     def room(module: str) -> str:
         package, *rest = module.split(".")
-        return package if package == "data_prep" or not rest else rest[0]
+        if package == "data_prep" or not rest:
+            return package
+        return COMMANDS if rest[0] in programs else rest[0]
 
     pairs: Counter[tuple[str, str]] = Counter()
     for module in graph.modules:
@@ -44,6 +59,8 @@ def arrows(rooms: set[str]) -> Counter[tuple[str, str]]:
 
 def modules(room: str) -> int:
     """How many files a room has."""
+    if room == COMMANDS:
+        return len(commands())
     folder = ROOT / room if room == "data_prep" else ROOT / "gatgnn_jax" / room
     return len([file for file in folder.rglob("*.py") if file.name != "__init__.py"]) or 1
 

@@ -79,7 +79,7 @@ import sys
 from pathlib import Path
 import jax, numpy as np
 from data_prep.config import GraphConfig
-from gatgnn_jax.cli import use_device
+from gatgnn_jax.batches.chosen_device import use_device
 from gatgnn_jax.config import ModelConfig, TrainConfig
 from gatgnn_jax.runs.directory import RunDirectory
 from gatgnn_jax.training.loop import Trainer

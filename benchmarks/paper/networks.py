@@ -9,7 +9,7 @@ from rich.progress import track
 
 from benchmarks.paper.results import Row, error
 from benchmarks.paper.trainings import Place, Training
-from gatgnn_jax.cli import use_device
+from gatgnn_jax.batches.chosen_device import use_device
 from gatgnn_jax.jobs.train_options import asked_for, parse
 from gatgnn_jax.training.loop import Trainer
 from gatgnn_jax.training.prepare import prepare

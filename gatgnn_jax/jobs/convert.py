@@ -12,7 +12,7 @@ from rich.console import Console
 from data_prep.errors import UserError
 from data_prep.progress import plain_console
 from data_prep.properties import Property, canonical_name, resolve_property
-from gatgnn_jax.cli import use_device
+from gatgnn_jax.batches.chosen_device import use_device
 from gatgnn_jax.config import ModelConfig
 from gatgnn_jax.presets import PRESETS
 from gatgnn_jax.published.cgcnn import MARK, from_cgcnn

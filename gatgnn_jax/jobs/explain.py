@@ -9,10 +9,11 @@ from data_prep.errors import BadCrystal, Skipped, UserError, number_of
 from data_prep.files import write_text
 from data_prep.progress import plain_console
 from data_prep.reading.sources import open_structures, read_item
-from gatgnn_jax.api import Predictor
-from gatgnn_jax.cli import output_folder, use_device
+from gatgnn_jax.batches.chosen_device import use_device
+from gatgnn_jax.cli import output_folder
 from gatgnn_jax.pages.explain_page import ExplainedCrystal, View, explain_page
 from gatgnn_jax.prediction.columns import to_csv
+from gatgnn_jax.prediction.predictor import Predictor
 from gatgnn_jax.runs.directory import RunDirectory
 from gatgnn_jax.runs.one_writer import one_writer
 from gatgnn_jax.runs.ready_made import find_run, short_names

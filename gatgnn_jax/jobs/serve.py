@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from data_prep.errors import UserError
 from data_prep.progress import plain_console
-from gatgnn_jax.api import Predictor
-from gatgnn_jax.cli import use_device
+from gatgnn_jax.batches.chosen_device import use_device
 from gatgnn_jax.pages.serve_page import serve_page
+from gatgnn_jax.prediction.predictor import Predictor
 from gatgnn_jax.runs.ready_made import ready_made_names, short_names
 from gatgnn_jax.serving.answers import COLUMNS, MAX_BYTES, Models
 from gatgnn_jax.serving.examples import EXAMPLES

@@ -13,7 +13,6 @@ from data_prep.labels import formula
 from data_prep.properties import Property
 from data_prep.reading.contents import items_in
 from data_prep.reading.sources import read_item
-from gatgnn_jax.api import Predictor
 from gatgnn_jax.models.networks import kind_of
 from gatgnn_jax.objective import value_slices
 from gatgnn_jax.pages.explain_page import (
@@ -25,6 +24,7 @@ from gatgnn_jax.pages.explain_page import (
 from gatgnn_jax.prediction.columns import digits_of, in_own_unit, to_csv
 from gatgnn_jax.prediction.evidence import Evidence
 from gatgnn_jax.prediction.explanation import Explanation
+from gatgnn_jax.prediction.predictor import Predictor
 from gatgnn_jax.prediction.result import Predictions
 
 MAX_BYTES = 10_000_000
