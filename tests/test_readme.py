@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from gatgnn_jax.__main__ import available
 from tests.crystals import rock_salt
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
@@ -20,6 +21,8 @@ def test_every_command_and_file_it_names_exists():
     for name in re.findall(r"`?python -m ([\w.]+)", README):
         path = root / name.replace(".", "/")
         assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), name
+    for name in re.findall(r"gatgnn-jax (\w+)", README):
+        assert name in available(), name
     for name in re.findall(r"\]\(([\w/.]+)\)", README):
         assert (root / name).exists(), name
 
