@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from data_prep.errors import UserError
 from gatgnn_jax.jobs.serve import check_host, open_server
 from gatgnn_jax.serve import main
+from gatgnn_jax.serving import server as serving
 from gatgnn_jax.serving.answers import Models
 from gatgnn_jax.serving.examples import EXAMPLES
 from gatgnn_jax.serving.server import Handler
@@ -83,6 +85,7 @@ def test_other_pages_cannot_ask(server):
         (good | {"host": f"example.org:{port}"}, 403),
         ({"host": f"127.0.0.1.example.org:{port}"}, 403),
         ({"host": ""}, 403),
+        ({"host": "["}, 400),
     ]:
         assert request(server, **headers)[0] == status
     assert request(server, "GET", "/", host=f"example.org:{port}")[0] == 403
@@ -96,6 +99,8 @@ def test_odd_requests(server):
         (("POST", "/predict?model=none"), 422),
         (("POST", "/predict?" + "model=x&" * 101), 400),
         (("PUT", "/"), 501),
+        (("GET", "x://["), 400),
+        (("POST", "x://["), 400),
     ]:
         assert request(server, *arguments)[0] == status
     assert request(server, body=NACL.encode(), content_length="-1")[0] == 411
@@ -122,6 +127,25 @@ def test_a_slow_sender_is_not_waited_for(server, monkeypatch):
         said = connection.makefile("rb").read()
     assert b" 408 " in said.splitlines()[0]
     assert b"did not come whole" in said
+    assert request(server, "GET", "/")[0] == 200
+
+
+def test_a_sender_drop_by_drop_is_cut_off(server, monkeypatch):
+    """Who sends a byte now and then is no slower than `PATIENCE`, and never ends."""
+    monkeypatch.setattr(serving, "LONGEST", 0.3)
+    connection = socket.create_connection(server.server_address, timeout=60)
+    with connection, pytest.raises(OSError):
+        while True:
+            connection.sendall(b"GET")
+            time.sleep(0.05)
+    assert request(server, "GET", "/")[0] == 200
+
+
+def test_no_more_connections_than_there_is_room_for(server, monkeypatch):
+    monkeypatch.setattr(serving, "MAX_THREADS", 0)
+    with pytest.raises(OSError):
+        request(server, "GET", "/")
+    monkeypatch.undo()
     assert request(server, "GET", "/")[0] == 200
 
 

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from data_prep.errors import UserError, one_line
 
@@ -115,7 +115,7 @@ class Handler(BaseHTTPRequestHandler):
         """A file."""
         try:
             self._check_host()
-            file = self.server.files.get(urlsplit(self.path).path)
+            file = self.server.files.get(_parts(self.path).path)
             if file is None:
                 raise Refused(404, "there is nothing here: go to /")
             self._reply(200, file)
@@ -143,12 +143,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def _check_host(self) -> None:
         """A name that its owner points at this machine must not become one of its names."""
-        name = urlsplit(f"//{self.headers.get('Host', '')}").hostname or ""
+        name = _parts(f"//{self.headers.get('Host', '')}").hostname or ""
         if name not in self.server.names and not _is_address(name):
             raise Refused(403, f"{name or 'no name'} is none of this server's names")
 
     def _query(self) -> tuple[str, list[str]]:
-        parts = urlsplit(self.path)
+        parts = _parts(self.path)
         if parts.path != "/predict":
             raise Refused(404, "there is nothing here: post to /predict")
         try:
@@ -198,6 +198,13 @@ class Handler(BaseHTTPRequestHandler):
 
 def _json(content: Mapping[str, Any]) -> File:
     return File("application/json", json.dumps(content, allow_nan=False).encode())
+
+
+def _parts(address: str) -> SplitResult:
+    try:
+        return urlsplit(address)
+    except ValueError:
+        raise Refused(400, "the address cannot be read") from None
 
 
 def _is_address(name: str) -> bool:
