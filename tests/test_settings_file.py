@@ -102,7 +102,7 @@ WRONG = {
     "twice in YAML": ("epochs: 3\nepochs: 4", "is no YAML"),
     "no number": ("epochs: many", "epochs is 'many': give a whole number"),
     "out of range": ("learning_rate: -1", "learning_rate is -1.0: it must be above 0"),
-    "no preset": ("preset: papers", "preset is 'papers': give one of best"),
+    "no preset": ("preset: papers", "preset is 'papers': give one of default"),
     "no list": ("milestones: 0.5", "milestones is 0.5: give a list"),
     "no path": ("data: [a, b]", "data is ['a', 'b']: give a path"),
     "no heading": ("train: fast", "give settings under it"),
