@@ -57,10 +57,8 @@ def test_a_table_is_trained_on(trained):
     table, path, predictor = trained
     predictions = pd.read_csv(path / "predictions.csv").set_index("id")
     assert {*predictions.index} == {*table.index} - {"crystal 4"}
-    own = table.modulus[predictions.index].to_numpy()
-    assert sorted(np.log10(own)) == pytest.approx(
-        sorted(np.log10(predictions.filter(regex="target_gpa").iloc[:, 0])), rel=1e-6
-    )
+    own = table.modulus[predictions.index]
+    np.testing.assert_allclose(predictions.target_gpa, own, rtol=1e-6)
     skipped = pd.read_csv(path / "skipped.csv")
     assert skipped.id.tolist() == ["crystal 4"]
     assert "not periodic" in skipped.reason[0]
@@ -69,8 +67,12 @@ def test_a_table_is_trained_on(trained):
     # The same weights and the same crystals: what is predicted in memory is what was written.
     first = predictor.predict(table.drop(index="crystal 4").iloc[:3])
     stored = predictions.loc[["crystal 0", "crystal 1", "crystal 2"]]
-    stored_gpa = stored[[name for name in stored if name in ("prediction_gpa",)] or ["prediction"]]
-    np.testing.assert_allclose(first.values[:, 0], stored_gpa.iloc[:, 0], rtol=1e-4)
+    np.testing.assert_allclose(first.values[:, 0], stored.prediction_gpa, rtol=1e-4)
+    assert repr(first).splitlines() == [
+        "Predictions of 3 crystals",
+        "  bulk_modulus: values in GPa, as prediction_gpa in the table; prediction there and "
+        "transformed in log10(GPa)",
+    ]
 
 
 def test_its_run_goes_on_without_what_was_in_memory(trained):
@@ -155,6 +157,14 @@ def test_values_in_any_form():
 def test_what_does_not_fit_together_is_refused(arguments, words):
     with pytest.raises(UserError, match=words):
         Given.of(*arguments)
+
+
+def test_weights_stand_beside_the_values():
+    given = Given.of([rock_salt()] * 2, [1, 2])
+    assert given.beside("weight", [1, 0]).targets == {"target": [1, 2], "weight": [1, 0]}
+    for name, values in [("weight", [1]), ("target", [1, 0])]:
+        with pytest.raises(UserError, match="give 2 numbers"):
+            given.beside(name, values)
 
 
 def test_a_failed_training_leaves_nothing(tmp_path):

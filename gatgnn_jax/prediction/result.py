@@ -18,7 +18,7 @@ RARE = 10
 """Elements in fewer training crystals than this get a warning."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Predictions:
     """What a model says about C crystals, a row each, in the order in which they were given.
 
@@ -50,6 +50,24 @@ class Predictions:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __repr__(self) -> str:
+        """How many there are, and in which units they stand in `values` and in the table."""
+        left_out = len(self.skipped)
+        count = f"Predictions of {len(self) - left_out:,} crystals"
+        lines = [f"{count}, {left_out:,} left out: see skipped" if left_out else count]
+        for p in self.properties:
+            if p.task == "classification":
+                lines.append(f"{p.name}: a class in the table, probabilities in values")
+                continue
+            line = f"{p.name}: values in {p.unit or 'its own unit'}"
+            if p.is_rescaled:
+                line += (
+                    f", as prediction_{p.own_suffix} in the table; prediction there and "
+                    f"transformed in {unit_of(p)}"
+                )
+            lines.append(line)
+        return "\n  ".join(lines)
 
     @property
     def values(self) -> np.ndarray:
@@ -102,7 +120,11 @@ class Predictions:
         return [Skipped(name, reason) for name, reason in rows if reason]
 
     def to_dataframe(self) -> pd.DataFrame:
-        """The columns of `predictions.csv`, and `skipped`, the reason where there is one."""
+        """The columns of `predictions.csv`, and `skipped`, the reason where there is one.
+
+        `prediction` is in the unit that the column `unit` says, which is the one trained on; of a
+        modulus `prediction_gpa` has what `values` has.
+        """
         predicted = np.array([not reason for reason in self.reasons], bool)
         given = {"uncertainty": self.uncertainty, "half_width": self.half_width}
         own = {name: None if array is None else array[predicted] for name, array in given.items()}
