@@ -13,7 +13,8 @@ import pytest
 
 from data_prep.compositions import compositions
 from data_prep.errors import UserError
-from gatgnn_jax.jobs import folds, train
+from gatgnn_jax import train
+from gatgnn_jax.jobs import folds
 from gatgnn_jax.jobs.folds import Repeats, read_members, splits_of
 from gatgnn_jax.training.prepare import prepare
 from tests.commands import TINY, assert_same_run, error_of, train_run

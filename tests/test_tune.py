@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from gatgnn_jax import tune
+from gatgnn_jax.jobs import tune as tuning
 from gatgnn_jax.jobs.ranges import Range, read_ranges
 from gatgnn_jax.pipeline import start
 from gatgnn_jax.presets import PRESETS
@@ -35,7 +36,7 @@ def searched(tmp_path_factory, cache):
         return start(request, path, how)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tune, "start", stopped)
+        patch.setattr(tuning, "start", stopped)
         with pytest.raises(KeyboardInterrupt):
             search(out, 2)
     (out / "trial-001" / "checkpoints").rmdir()

@@ -40,7 +40,7 @@ def tune(options: "TuneOptions", others: list[str]) -> int:
             named = " ".join(f"{name} {written(value)}" for name, value in trial.params.items())
             console.print(f"trial {trial.number}: {named}", soft_wrap=True)
             try:
-                run, status = trained(options.out / f"trial-{trial.number:03d}", base, trial, how)
+                run, status = trained(run_of(options.out, trial.number).path, base, trial, how)
             except UserError as error:  # a rate too high, say: the others go on
                 console.print(f"trial {trial.number} failed: {error}", soft_wrap=True)
                 study.tell(trial.number, state=_state("FAIL"))
@@ -49,10 +49,10 @@ def tune(options: "TuneOptions", others: list[str]) -> int:
                 console.print("the same command goes on with the search")
                 return status
             study.tell(trial.number, validation_score(run))
-            write_results(study, options.out, base)
+            write_results(study, options.out)
         if not study.get_trials(states=[_state("COMPLETE")]):
             raise UserError(f"none of {len(study.trials)} trials came to its end: see above")
-        write_results(study, options.out, base)
+        write_results(study, options.out)
     best = study.best_trial
     console.print(
         f"best validation score {best.value:.4f} of {len(study.trials)} trials, in trial "
@@ -133,15 +133,21 @@ def validation_score(run: RunDirectory) -> float:
     return float(pd.read_csv(run.path / "metrics.csv").val_score.min())
 
 
-def write_results(study: "optuna.Study", folder: Path, base: TrainOptions) -> None:
+def run_of(folder: Path, number: int) -> RunDirectory:
+    """The run of a trial."""
+    return RunDirectory(folder / f"trial-{number:03d}")
+
+
+def write_results(study: "optuna.Study", folder: Path) -> None:
     """Write the table of trials and the best settings."""
     rows = [
         {"trial": own.number, "val_score": own.value, "state": own.state.name.lower()} | own.params
         for own in study.trials
     ]
     write_text(folder / "trials.csv", pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
-    best = settings_of(base, study.best_trial.params)
-    write_text(folder / "best.json", json.dumps(dataclasses.asdict(best), indent=1) + "\n")
+    best = run_of(folder, study.best_trial.number).config()
+    parts = {name: dataclasses.asdict(getattr(best, name)) for name in ("graph", "model", "train")}
+    write_text(folder / "best.json", json.dumps(parts, indent=1) + "\n")
 
 
 def _state(name: str) -> Any:
