@@ -123,7 +123,7 @@ def card(name: str, config: RunConfig, summary: Mapping[str, Any]) -> str:
                     lines.append(f"| {p.name} | {subset} | {score} | {value:.4f} {unit} |")
     scores = ["| property | subset | score | value |", "|---|---|---|---|", *lines] if lines else []
     model, train, elements = config.model, config.train, sorted(config.data.element_counts)
-    members = f"{train.ensemble} networks" if train.ensemble > 1 else "one network"
+    members = "one network" if train.ensemble == 1 else f"ensemble of {train.ensemble}"
     crystals = summary.get("crystals", {})
     counts = ", ".join(f"{count:,} {subset}" for subset, count in crystals.items())
     predicted = ", ".join(f"{p.name}{f' ({p.unit})' if p.unit else ''}" for p in config.properties)
