@@ -174,7 +174,9 @@ def training_data(
         own = dataset.faults.get(p.column, {})
         if lost := {row: fault for row, fault in own.items() if row not in reasons}:
             row, fault = next(iter(lost.items()))
-            notes.append(f"{len(lost):,} values of {p.name} left out; {dataset.ids[row]}: {fault}")
+            notes.append(
+                f"{number_of(len(lost), 'value')} of {p.name} left out; {dataset.ids[row]}: {fault}"
+            )
     unused = dict.fromkeys(dealt.unassigned.tolist(), "in no subset of the split")
     rows = sorted((reasons | unused).items())
     return TrainingData(
