@@ -9,7 +9,7 @@ import numpy as np
 from data_prep.cache import BUNDLED
 from data_prep.classes import MAX_CLASSES, number_name
 from data_prep.dataset import GraphDataset
-from data_prep.errors import Skipped, UserError, one_line
+from data_prep.errors import Skipped, UserError, number_of, one_line
 from data_prep.properties import (
     MAX_LISTED,
     Property,
