@@ -99,7 +99,9 @@ def _assemble(
             kept[record.id] = row
     if not kept:
         example = f"; {skipped[0].id}: {skipped[0].reason}" if skipped else ""
-        raise UserError(f"{source}: none of {len(records)} crystals can be used{example}")
+        raise UserError(
+            f"{source}: none of {number_of(len(records), 'crystal')} can be used{example}"
+        )
     rows = [*kept.values()]
     splits: dict[str, list[str]] = {}
     for record in (records[row] for row in rows):
@@ -222,7 +224,7 @@ def run(options: BuildOptions) -> None:
     if skipped and options.strict:
         first = skipped[0]
         raise UserError(
-            f"--strict: {len(skipped)} crystals cannot be used, the first is "
+            f"--strict: {number_of(len(skipped), 'crystal')} cannot be used, the first is "
             f"{first.id}: {first.reason}"
         )
     save_built(dataset, skipped, options.out)

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from data_prep.errors import UserError, exit_status
+from data_prep.errors import UserError, exit_status, number_of
 from data_prep.fetching import jarvis, materials_project
 from data_prep.fetching.download import download
 from data_prep.files import write_text
@@ -177,7 +177,7 @@ def run(options: FetchOptions) -> None:
     except OSError as error:
         raise UserError(f"cannot write {options.out}: {error.strerror}") from None
     if not options.quiet:
-        count = f"{origin['crystals']:,} crystals" if "crystals" in origin else "done"
+        count = number_of(origin["crystals"], "crystal") if "crystals" in origin else "done"
         missing = len(origin.get("missing", ()))
         more = f"; {missing:,} are not there or have no value" if missing else ""
         sys.stderr.write(f"{options.out}: {count}{more}; see {report.name}\n")

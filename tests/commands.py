@@ -95,6 +95,11 @@ def assert_same_run(actual: Path, expected: Path) -> None:
     """Metrics, predictions and best weights are equal to the bit."""
     for name in ("metrics.csv", "predictions.csv", "split.json"):
         assert (actual / name).read_bytes() == (expected / name).read_bytes(), name
+    assert_same_weights(actual, expected)
+
+
+def assert_same_weights(actual: Path, expected: Path) -> None:
+    """The best weights are equal to the bit."""
     weights = [RunDirectory(path).load_best()[2] for path in (actual, expected)]
     for a, b in zip(*map(jax.tree.leaves, weights), strict=True):
         np.testing.assert_array_equal(a, b)

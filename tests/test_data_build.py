@@ -138,7 +138,7 @@ def test_mistakes_give_one_line_that_names_the_fix(tmp_path, capfd):
         ([empty], "is empty: put structure files and id_prop.csv there"),
         ([bare], "has no id_prop.csv: write one line 'id,value'"),
         ([bare / "a.cif"], "is no source of crystals: give a folder"),
-        ([bad], "none of 1 crystals can be used; a: the CIF is empty"),
+        ([bad], "none of 1 crystal can be used; a: the CIF is empty"),
         ([blank], "holds no crystals"),
         ([broken], "is not valid JSON"),
         ([uneven], "is no list of structures, nor of rows with a structure"),

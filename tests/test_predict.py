@@ -258,7 +258,7 @@ def test_nothing_to_predict(untrained, tmp_path, capsys):
     file.write_text("")
     out = tmp_path / "out" / "table.csv"
     message = error_of(predict.main, [untrained, file, "--out", out], capsys)
-    assert "none of 1 crystals" in message
+    assert "none of 1 crystal" in message
     assert "empty: the file is empty" in message
     assert [path.name for path in out.parent.iterdir()] == ["table.skipped.csv"]
     # A later prediction takes the report away: it was about the table before.

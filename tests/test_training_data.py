@@ -128,7 +128,7 @@ def test_what_was_not_used_is_said(tmp_path: Path, capsys: pytest.CaptureFixture
     assert train.main([*map(str, arguments)]) == 0
     output = capsys.readouterr().out
     assert f"in no subset, so left out: 16 crystals ({IDS[8]}, {IDS[9]}, {IDS[10]}, …)" in output
-    assert f"1 values of y left out; {IDS[0]}: y = 'abc' is not a number" in output
+    assert f"1 value of y left out; {IDS[0]}: y = 'abc' is not a number" in output
     (tmp_path / "split.json").write_text(json.dumps(split | {"val": ["nobody", IDS[4]]}))
     assert "the data do not have 1 crystal (nobody)" in error_of(train.main, options, capsys)
 

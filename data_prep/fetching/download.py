@@ -1,15 +1,15 @@
-"""One file from the network: whole, checked, or not at all."""
+"""One file from the network, by pooch: whole, checked, or not at all."""
 
-import hashlib
-from collections.abc import Callable, Iterator
+import logging
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import pooch
 import requests
 
-from data_prep.errors import UserError
-from data_prep.progress import track
+from data_prep.errors import UserError, one_line
 
-BLOCK = 1_000_000
 TIMEOUT = 60.0
 """Seconds without a byte after which a connection is given up."""
 
@@ -35,28 +35,26 @@ def download(
         UserError: no network, no such file, or not the right one.
     """
     part = path.with_name(f".{path.name}.part")
-    digest = hashlib.sha256()
-    try:
+    part.unlink(missing_ok=True)  # of a download that was killed: pooch would take it as it is
+    pooch.get_logger().setLevel(logging.ERROR)
+    downloader = pooch.HTTPDownloader(
+        progressbar=not quiet and sys.stderr.isatty(),
+        timeout=TIMEOUT,
         # As it is stored: the size and the hash are those of the file.
-        answer = requests.get(
-            url, stream=True, timeout=TIMEOUT, headers={"Accept-Encoding": "identity"}
-        )
-        with answer as response, part.open("wb") as file:
-            if response.status_code != 200:
-                raise UserError(
-                    f"{url} answers {response.status_code} {response.reason}: try again later"
-                )
-            size = int(response.headers.get("content-length", 0))
-            blocks: Iterator[bytes] = response.iter_content(BLOCK)
-            for block in track(blocks, size // BLOCK + 1, "Downloading (MB)", quiet):
-                digest.update(block)
-                file.write(block)
-        if sha256 is not None and digest.hexdigest() != sha256:
-            raise UserError(f"{url} is not the file it should be (another SHA-256): try again")
+        headers={"Accept-Encoding": "identity"},
+    )
+    try:
+        pooch.retrieve(url, sha256, part.name, part.absolute().parent, downloader=downloader)
         if not is_whole(part):
             raise UserError(f"{url} gave something else than the file: try again later")
         part.replace(path)
+    except requests.HTTPError as error:
+        raise UserError(f"{url} answers {one_line(error)}: try again later") from None
     except requests.RequestException as error:
         raise UserError(f"{url} cannot be downloaded ({type(error).__name__}): try again") from None
+    except ValueError:  # pooch's word for another hash
+        raise UserError(
+            f"{url} is not the file it should be (another SHA-256): try again"
+        ) from None
     finally:
         part.unlink(missing_ok=True)

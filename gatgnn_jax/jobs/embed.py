@@ -93,7 +93,9 @@ def embed_files(options: "EmbedOptions", run: RunDirectory, files: Sequence[Path
     write_skipped(options.out, skipped)
     report = skipped_path(options.out)
     if not batches:
-        raise UserError(f"none of {len(skipped)} crystals could be embedded: see {report}")
+        raise UserError(
+            f"none of {number_of(len(skipped), 'crystal')} could be embedded: see {report}"
+        )
 
     values = np.concatenate([batch.values for batch in batches])
     vectors = np.concatenate([batch.crystal_vector for batch in batches])

@@ -64,7 +64,7 @@ def predict_files(
     table = GrowingTable(options.out, key, digits_of(config.properties))
     before = table.restore()
     if before.done:
-        console.print(f"going on after {before.done:,} crystals, which are in {table.part}")
+        console.print(f"going on after {number_of(before.done, 'crystal')}: see {table.part}")
     left_out: dict[int, Skipped] = {}
     batches = predict_source(
         predictor,
@@ -86,7 +86,7 @@ def predict_files(
     if not after.rows:
         first = after.skipped[0]
         raise UserError(
-            f"none of {len(after.skipped)} crystals could be predicted: see {report}\n"
+            f"none of {number_of(len(after.skipped), 'crystal')} could be predicted: see {report}\n"
             f"the first is {first.id}: {first.reason}"
         )
     table.finish()

@@ -9,7 +9,7 @@ import numpy as np
 from data_prep.cache import BUNDLED
 from data_prep.classes import MAX_CLASSES, number_name
 from data_prep.dataset import GraphDataset
-from data_prep.errors import Skipped, UserError, one_line
+from data_prep.errors import Skipped, UserError, number_of, one_line
 from data_prep.properties import (
     MAX_LISTED,
     Property,
@@ -174,7 +174,9 @@ def training_data(
         own = dataset.faults.get(p.column, {})
         if lost := {row: fault for row, fault in own.items() if row not in reasons}:
             row, fault = next(iter(lost.items()))
-            notes.append(f"{len(lost):,} values of {p.name} left out; {dataset.ids[row]}: {fault}")
+            notes.append(
+                f"{number_of(len(lost), 'value')} of {p.name} left out; {dataset.ids[row]}: {fault}"
+            )
     unused = dict.fromkeys(dealt.unassigned.tolist(), "in no subset of the split")
     rows = sorted((reasons | unused).items())
     return TrainingData(
