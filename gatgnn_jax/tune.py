@@ -17,6 +17,7 @@ from typing import Annotated
 import tyro
 
 from gatgnn_jax.cli import run_command
+from gatgnn_jax.jobs.train_options import parse
 
 RANGES = (
     "learning_rate=1e-3..1e-2",
@@ -49,9 +50,10 @@ def main(arguments: list[str]) -> int:
     options, others = tyro.cli(
         TuneOptions, prog="gatgnn-jax tune", args=arguments, return_unknown_args=True
     )
+    base = parse(others)  # a mistyped option is told before anything heavy is imported
     from gatgnn_jax.jobs.tune import tune
 
-    return tune(options, others)
+    return tune(options, base)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ import pandas as pd
 
 from data_prep.errors import UserError
 from data_prep.files import write_text
+from data_prep.workers import workers_of
 from gatgnn_jax.jobs.ranges import Range, read_ranges, written
-from gatgnn_jax.jobs.train_options import TrainOptions, asked_for, parse
+from gatgnn_jax.jobs.train_options import TrainOptions, asked_for
 from gatgnn_jax.pipeline import Execution, go_on, start
 from gatgnn_jax.presets import Preset
 from gatgnn_jax.runs.directory import RunDirectory
@@ -23,14 +24,14 @@ if TYPE_CHECKING:
     from gatgnn_jax.tune import TuneOptions
 
 
-def tune(options: "TuneOptions", others: list[str]) -> int:
-    """Search as `options` say, in trainings as `others` say, options of `train`; exit status."""
-    base = parse(others)
+def tune(options: "TuneOptions", base: TrainOptions) -> int:
+    """Search as `options` say, in trainings as `base` says; the exit status."""
     if base.resume is not None or base.run_dir is not None or base.folds or base.seeds > 1:
         raise UserError("tune makes the runs itself: leave out --resume, --run-dir and the like")
     preset = Preset(base.graph, base.model, base.train)
     ranges = read_ranges(options.search, preset)
-    how = Execution(base.device, base.stream, base.log, base.workers, base.quiet, pages=False)
+    workers = workers_of(base.workers, base.dask)
+    how = Execution(base.device, base.stream, base.log, workers, base.quiet, pages=False)
     console = how.begin()
     how.prepare(asked_for(base))  # what is wrong with the data shows at once
     options.out.mkdir(parents=True, exist_ok=True)
