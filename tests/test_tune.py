@@ -7,6 +7,7 @@ import optuna
 import pandas as pd
 import pytest
 
+import gatgnn_jax.jobs.tune as job
 from gatgnn_jax import tune
 from gatgnn_jax.jobs.ranges import Range, read_ranges
 from gatgnn_jax.pipeline import start
@@ -35,7 +36,7 @@ def searched(tmp_path_factory, cache):
         return start(request, path, how)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tune, "start", stopped)
+        patch.setattr(job, "start", stopped)
         with pytest.raises(KeyboardInterrupt):
             search(out, 2)
     (out / "trial-001" / "checkpoints").rmdir()
