@@ -17,7 +17,7 @@ from data_prep.workers import Workers
 from gatgnn_jax.batches.splits import subset_names
 from gatgnn_jax.choices import Device
 from gatgnn_jax.prediction.predictor import Predictor
-from gatgnn_jax.presets import PRESETS, PresetName
+from gatgnn_jax.presets import PRESETS, PresetName, others_for
 from gatgnn_jax.runs.directory import RunDirectory, kept_crystals, next_run_directory
 
 if TYPE_CHECKING:
@@ -91,8 +91,7 @@ def fit(
     from gatgnn_jax.pipeline import Execution
     from gatgnn_jax.training.prepare import NewRun
 
-    base = PRESETS[preset]
-    chosen = base.changed(settings)
+    chosen = PRESETS[preset].changed(settings)
     how = Execution(device=device, workers=workers, quiet=quiet, pages=pages)
     request = NewRun(
         graph=chosen.graph,
@@ -108,7 +107,7 @@ def fit(
         transform=transform,
         weight=weight if isinstance(weight, str) else None,
         class_weight=class_weight,
-        others=base.others_for(chosen.model, chosen.train),
+        others=others_for(chosen.model, chosen.train),
     )
     place = None if run_dir is None else Path(run_dir)
     if (data is None or isinstance(data, str | Path)) and (y is None or isinstance(y, str)):

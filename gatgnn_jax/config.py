@@ -142,7 +142,7 @@ class TrainConfig:
         ensemble: networks trained at once, from different initial weights on the same batches; the
             prediction is their mean, and their spread its uncertainty. Of different networks how
             many each, as gatgnn:2,gated-gatgnn:3; the settings are the first one's, and the others
-            have the sizes that --model gives them.
+            have their published sizes.
         patience: epochs without a better validation error after which training stops.
         seed: of the initial weights, the batches, and random clusters.
         init_from: a trained run whose weights to start from; the last layer starts anew if it

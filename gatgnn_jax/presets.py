@@ -71,22 +71,26 @@ class Preset:
             parts[name] = replace(own, **chosen)
         return Preset(**parts)
 
-    def others_for(self, model: ModelConfig, train: TrainConfig) -> tuple[ModelConfig, ...]:
-        """The settings of the networks that an ensemble has beside `model`, its first.
 
-        They are those that `--model` starts from, with the Gaussians and the precision of `model`.
+def others_for(model: ModelConfig, train: TrainConfig) -> tuple[ModelConfig, ...]:
+    """The settings of the networks that an ensemble has beside `model`, its first.
 
-        Raises:
-            ValueError: `model` is not the first.
-        """
-        first, *others = members_of(train.ensemble)
-        if first not in ("", model.model):
-            raise ValueError(
-                f"ensemble is {train.ensemble} and model {model.model}: leave out --model, which "
-                "the first one named is"
-            )
-        sizes = [replace(self.sizes_for(name), precision=model.precision) for name in others]
-        return tuple(replace(own, gaussian_step=model.gaussian_step) for own in sizes)
+    They are the published sizes, with the Gaussians and the precision of `model`.
+
+    Raises:
+        ValueError: `model` is not the first.
+    """
+    first, *others = members_of(train.ensemble)
+    if first not in ("", model.model):
+        raise ValueError(
+            f"ensemble is {train.ensemble} and model {model.model}: leave out --model, which "
+            "the first one named is"
+        )
+    sizes = [PUBLISHED_SIZES.get(name, PUBLISHED_SIZES["gatgnn"]) for name in others]
+    return tuple(
+        replace(own, model=name, gaussian_step=model.gaussian_step, precision=model.precision)
+        for name, own in zip(others, sizes, strict=True)
+    )
 
 
 PRESETS: dict[PresetName, Preset] = {

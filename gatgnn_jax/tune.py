@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> int:
     options, others = tyro.cli(
         TuneOptions, prog="gatgnn-jax tune", args=arguments, return_unknown_args=True
     )
-    base = parse(others)
+    base = parse(others)  # a mistyped option is told before anything heavy is imported
     from gatgnn_jax.jobs.tune import tune
 
     return tune(options, base)

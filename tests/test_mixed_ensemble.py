@@ -14,6 +14,7 @@ from data_prep.config import GraphConfig
 from data_prep.errors import UserError
 from gatgnn_jax import Predictor, convert, embed, explain, train
 from gatgnn_jax.config import TrainConfig, members_of
+from gatgnn_jax.jobs.train_options import as_file, asked_for, parse
 from gatgnn_jax.models.base import ModelState
 from gatgnn_jax.models.ensemble import Ensemble, MixedEnsemble
 from gatgnn_jax.presets import PRESETS
@@ -98,20 +99,24 @@ def test_it_goes_on_to_the_same_files(run: Path, tmp_path: Path, cache: Path) ->
     assert (run / "predictions.csv").read_text() == before
 
 
-def test_the_networks_and_their_sizes() -> None:
-    options = train.parse(["--preset=gated", "--ensemble=gated-gatgnn:3,gatgnn:2,gat:1"])
-    asked = train.asked_for(options)
+def test_the_networks_and_their_sizes(tmp_path: Path) -> None:
+    options = parse(["--preset=gated", "--ensemble=gated-gatgnn:3,gatgnn:2,gat:1"])
+    asked = asked_for(options)
     assert options.model == PRESETS["gated"].model
     assert options.train.members == 6
     assert [own.model for own in asked.others] == ["gatgnn", "gat"]
     assert asked.others[0].num_layers == 5
-    options = train.parse(["--preset=paper-megnet", "--ensemble=megnet:1,gatgnn:1", "--neurons=16"])
-    [other] = train.asked_for(options).others
+    options = parse(["--preset=paper-megnet", "--ensemble=megnet:1,gatgnn:1", "--neurons=16"])
+    [other] = asked_for(options).others
     assert (options.model.neurons, other.neurons) == (16, 64)
-    assert (other.gaussian_step, other.num_layers) == (0.5, 7)
+    assert (other.gaussian_step, other.num_layers) == (0.5, 5)
     assert members_of(4) == {"": 4}
+    file = tmp_path / "settings.yaml"
+    file.write_text(as_file(options))
+    again = asked_for(parse(["--config", str(file)]))
+    assert (again.model, again.others) == (options.model, (other,))
     clustered = replace(other, global_attention="cluster-fixed")
-    assert replace(train.asked_for(options), others=(clustered,)).graph.clusters
+    assert replace(asked_for(options), others=(clustered,)).graph.clusters
 
 
 @pytest.mark.parametrize("text", ["gatgnn", "gatgnn:0", "gatgnn:x", ":2", "gatgnn:1,,", ""])

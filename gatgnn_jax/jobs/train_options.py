@@ -27,7 +27,7 @@ from gatgnn_jax.jobs.settings_file import (
     to_yaml,
     with_values,
 )
-from gatgnn_jax.presets import PRESETS, Preset, PresetName
+from gatgnn_jax.presets import PRESETS, Preset, PresetName, others_for
 
 if TYPE_CHECKING:
     from gatgnn_jax.training.prepare import NewRun
@@ -231,7 +231,7 @@ def asked_for(options: TrainOptions) -> "NewRun":
     from gatgnn_jax.training.prepare import NewRun
 
     try:
-        others = PRESETS[options.preset].others_for(options.model, options.train)
+        others = others_for(options.model, options.train)
     except ValueError as error:
         raise UserError(str(error)) from None
     return NewRun(

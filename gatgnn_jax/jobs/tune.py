@@ -10,6 +10,7 @@ import pandas as pd
 
 from data_prep.errors import UserError
 from data_prep.files import write_text
+from data_prep.workers import workers_of
 from gatgnn_jax.jobs.ranges import Range, read_ranges, written
 from gatgnn_jax.jobs.train_options import TrainOptions, asked_for
 from gatgnn_jax.pipeline import Execution, go_on, start
@@ -29,7 +30,8 @@ def tune(options: "TuneOptions", base: TrainOptions) -> int:
         raise UserError("tune makes the runs itself: leave out --resume, --run-dir and the like")
     preset = Preset(base.graph, base.model, base.train)
     ranges = read_ranges(options.search, preset)
-    how = Execution(base.device, base.stream, base.log, base.workers, base.quiet, pages=False)
+    workers = workers_of(base.workers, base.dask)
+    how = Execution(base.device, base.stream, base.log, workers, base.quiet, pages=False)
     console = how.begin()
     how.prepare(asked_for(base))  # what is wrong with the data shows at once
     options.out.mkdir(parents=True, exist_ok=True)
