@@ -47,7 +47,7 @@ def main() -> None:
         report.main([str(run), str(other), "--out", str(compared), "--quiet"])
         with driven_browser() as browser:
             for page, picture, size, use in (
-                (run / "report.html", "report", (1230, 2280), point_at_two_charts),
+                (run / "report.html", "report", (1230, 2310), point_at_two_charts),
                 (folder / "explain.html", "explain", (1250, 1010), draw_polyhedra),
                 (folder / "embed.html", "map", (1250, 880), find_a_crystal),
                 (compared, "comparison", (1250, 1500), do_nothing),

@@ -15,10 +15,10 @@ from matplotlib.image import imread
 from pymatgen.core import Structure
 
 from data_prep.cache import BUNDLED
-from data_prep.properties import resolve_property
+from data_prep.properties import Property, resolve_property
 from gatgnn_jax import embed
 from gatgnn_jax.jobs.embed import known_values, points
-from gatgnn_jax.pages.crystal_map import spread_out
+from gatgnn_jax.pages.crystal_map import map_columns, spread_out
 from gatgnn_jax.runs.directory import RunDirectory
 from tests.browser import open_page
 from tests.commands import bundled_rows, error_of, write_source
@@ -191,3 +191,14 @@ def test_bad_input_is_explained(tmp_path: Path, capsys: pytest.CaptureFixture[st
     arguments = ["bulk_modulus", tmp_path / "empty.cif", "--out", tmp_path / "vectors.csv"]
     assert "could be embedded" in error_of(embed.main, arguments, capsys)
     assert not (tmp_path / "vectors.csv").exists()
+
+
+def test_classes_have_names_on_the_map() -> None:
+    """Of three the predicted one is drawn; its error is what the true one's probability lacks."""
+    p = Property("phase", "phase", task="classification", classes=("fcc", "bcc", "hcp"))
+    predicted = np.array([[0.2, 0.7, 0.1], [0.5, 0.3, 0.2]])
+    columns, names = map_columns([p], predicted, np.array([[1.0], [2.0]]), None, None)
+    assert list(columns)[:3] == ["prediction", "target", "error"]
+    assert [names["prediction"][k] for k in columns.prediction] == ["bcc", "fcc"]
+    np.testing.assert_allclose(columns.error, [0.3, 0.8])
+    np.testing.assert_allclose(columns.probability_hcp, [0.1, 0.2])
