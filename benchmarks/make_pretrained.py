@@ -8,7 +8,7 @@ import dataclasses
 import gzip
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import jax
 import numpy as np
 import pandas as pd
 import tyro
+from pymatgen.core import Composition
 
 from data_prep.cache import open_dataset
 from data_prep.compositions import compositions
@@ -31,6 +32,7 @@ from gatgnn_jax.pages.report_numbers import (
     compare_settings,
     property_numbers,
 )
+from gatgnn_jax.prediction.coverage import coverage_groups
 from gatgnn_jax.prediction.reliability import (
     Reliability,
     read_reliability,
@@ -52,6 +54,9 @@ NAMES = {
     "elastic_all": "9,192 elastic crystals of the Materials Project, those of CGCNN's list (2017) "
     "and 6,000 others; the test crystals are of the list, the validation crystals of both, with "
     "formulas that are not in training",
+    "energy": "52,413 crystals of MEGNet's list (mp.2018.6.1) and CGCNN's large list (Materials "
+    "Project); the test crystals are those of MEGNet's published split and of the elastic split, "
+    "the validation crystals have formulas that are not in training",
     "mp_cgcnn": "37,172 crystals of CGCNN's large list (Materials Project, 2017)",
 }
 """What a card calls the files of crystals."""
@@ -111,10 +116,17 @@ def of_one_property(known: Reliability, config: RunConfig, p: Property) -> Relia
     return Reliability(intervals, training)
 
 
-def card(run: Finished, p: Property, numbers: Mapping[str, Any], data: str, size: int) -> str:
+def card(
+    run: Finished,
+    p: Property,
+    numbers: Mapping[str, Any],
+    cells: Sequence[Composition],
+    data: str,
+    size: int,
+) -> str:
     """The card of a run's model of `p` as Markdown, from what `property_numbers` says.
 
-    `size` counts the model's parameters, and `data` names its crystals.
+    `size` counts the model's parameters, `data` names its crystals, `cells` are their contents.
     """
     scores, unit = numbers["scores"]["test"], numbers["unit"]
     subsets = run.predictions.subset.value_counts()
@@ -135,14 +147,17 @@ def card(run: Finished, p: Property, numbers: Mapping[str, Any], data: str, size
         f"- **Training**: `{command(run.config)}`; best of {run.summary['epochs']} epochs by "
         f"validation error ({validation_error(run.summary, p):.4f}).",
         "- **Test error**, on crystals it has never seen: mean absolute error "
-        f"{scores['mae']:.4f}{with_unit}{own}, R² {scores['r2']:.3f}. Always saying the training "
+        f"{scores['mae']:.4f} ± {standard_error(run, p, 'test'):.4f}{with_unit}{own}, R² "
+        f"{scores['r2']:.3f} (± is the standard error over crystals). Always saying the training "
         f"mean: {numbers['naive']:.4f}.",
         f"- **Validation error**, on the crystals that chose the epoch: "
-        f"{validation_error(run.summary, p):.4f}{with_unit}.",
-        "- **Not for**: crystals with elements it has not seen (predictions warn), molecules, "
-        "surfaces, defects, disordered crystals, phases that differ in their spins only, values at "
-        "temperature or pressure. Structures should be relaxed. Errors grow where training "
-        "crystals were few.",
+        f"{validation_error(run.summary, p):.4f} ± {standard_error(run, p, 'val'):.4f}{with_unit}.",
+        "- **Not for**: unstable and hypothetical compounds (nearly all training crystals are "
+        "stable) and crystals with elements it has not seen (predictions warn of both), molecules, "
+        "surfaces, layers, defects, disordered crystals, phases that differ in their spins only, "
+        "values at temperature or pressure. Structures should be relaxed. Errors grow where "
+        "training crystals were few, and those of logarithms where crystals are soft.",
+        "- **Licence**: MIT; the data are the Materials Project's (CC BY 4.0).",
         f"- `{SEEN}` lists the crystals (Materials Project ids) of training and validation; "
         "`python -m gatgnn_jax.evaluate` leaves them out.",
         "",
@@ -156,7 +171,29 @@ def card(run: Finished, p: Property, numbers: Mapping[str, Any], data: str, size
         f"| {symbol} | {count} | {error:.4f} | {trained} |"
         for symbol, count, error, trained in common[:SHOWN] + common[-SHOWN:]
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", *groups_table(run, p, cells)]) + "\n"
+
+
+def groups_table(run: Finished, p: Property, cells: Sequence[Composition]) -> list[str]:
+    """Errors of the test crystals by kinds of crystals, and what the intervals hold of them."""
+    rows, half_width = run.test, run.half_width(p)
+    if half_width is None:
+        return []
+    own = [cells[row] for row in rows]
+    table = coverage_groups(p, run.predicted(p)[rows], run.target(p)[rows], half_width[rows], own)
+    lines = ["By the number of elements, the atoms of the cell, and the predicted value:", ""]
+    lines += ["| | test crystals | error | in the 90 % interval |", "|---|---|---|---|"]
+    for row in table.itertuples():
+        name = "all" if row.by == "all" else f"{row.by}: {row.group}"
+        lines.append(f"| {name} | {row.crystals} | {row.mae:.4f} | {row.coverage:.0%} |")
+    return lines
+
+
+def standard_error(run: Finished, p: Property, subset: str) -> float:
+    """Of the mean absolute error over the crystals of a subset."""
+    errors = run.errors(p)[run.predictions.subset == subset]
+    known = errors[np.isfinite(errors)]
+    return float(known.std(ddof=1) / np.sqrt(len(known)))
 
 
 def validation_error(summary: Mapping[str, Any], p: Property) -> float:
@@ -193,7 +230,7 @@ def export(path: Path, name: str) -> Path:
     if rest := len(dataset) - len(finished.predictions):
         data += f", {rest:,} of which had no part in it"
     size = sum(leaf.size for leaf in jax.tree.leaves(own_model.params))
-    write_text(target / "README.md", card(finished, p, numbers, data, size))
+    write_text(target / "README.md", card(finished, p, numbers, cells, data, size))
     return target
 
 
