@@ -132,6 +132,22 @@ def test_makes_the_same_page_again(run, tmp_path):
     assert (twin / "report.html").read_bytes() == (run / "report.html").read_bytes()
 
 
+def test_missing_crystal_systems_are_explained(run, tmp_path, monkeypatch):
+    """Cells that are too large to look for their symmetry are counted."""
+    twin = tmp_path / "twin"
+    shutil.copytree(run, twin, ignore=shutil.ignore_patterns("checkpoints", "report.html"))
+    monkeypatch.setattr(pages_report, "MAX_ATOMS", 8)
+    assert report.main([str(twin), "--quiet"]) == 0
+    table = pd.read_csv(twin / "predictions.csv")
+    tested = set(table.id[table.subset == "test"])
+    atoms = [len(row["structure"]["sites"]) for row in bundled_rows(200) if row["id"] in tested]
+    large = sum(count > 8 for count in atoms)
+    assert 0 < large < len(atoms)
+    opened = open_page(twin / "report.html", tmp_path)
+    note = f"of {len(atoms) - large} of {len(atoms)} test crystals; {large} with more than 8 atoms"
+    assert note in opened.dom
+
+
 def test_a_graph_dataset_has_no_structures(run, tmp_path):
     """The page says so, and is otherwise complete."""
     source = write_source(tmp_path / "lines.jsonl", 200, lambda number, old: old)
