@@ -151,6 +151,21 @@ def test_a_run_goes_with_its_estimator(crystals, untrained):
     assert not folder.exists()
 
 
+def test_a_loaded_estimator_can_be_trained_again(crystals, untrained, tmp_path):
+    """With its parameters as they were, lists of settings too; a damaged file is told."""
+    structures, sizes = crystals
+    settings = TINY["settings"] | {"milestones": (0.2, 0.6)}
+    model = GATGNNRegressor(**TINY | {"settings": settings}, random_state=None)
+    model.fit(structures, sizes).save(tmp_path / "run")
+    again = GATGNNRegressor.load(tmp_path / "run").fit(structures, sizes)
+    assert again.predictor_.config.train.milestones == (0.2, 0.6)
+    other = GATGNNRegressor.load(model.run_dir_)  # without parameters: those of the run
+    assert other.fit(structures, sizes).predictor_.config.train == model.predictor_.config.train
+    (tmp_path / "run" / "estimator.json").write_text('{"parameters": {"layers": 3}}')
+    with pytest.raises(UserError, match=r"estimator\.json cannot be read"):
+        GATGNNRegressor.load(tmp_path / "run")
+
+
 def test_groups_and_several_properties(crystals, untrained):
     structures, sizes = crystals
     y = np.stack([sizes, -sizes], axis=1)

@@ -7,7 +7,7 @@ import optuna
 import pandas as pd
 import pytest
 
-from gatgnn_jax import tune
+from gatgnn_jax import train, tune
 from gatgnn_jax.jobs import tune as tuning
 from gatgnn_jax.jobs.ranges import Range, read_ranges
 from gatgnn_jax.pipeline import start
@@ -65,6 +65,9 @@ def test_the_best_is_written_in_the_shape_of_a_config(searched):
     config = json.loads((searched / f"trial-{best:03d}" / "config.json").read_text())
     written = json.loads((searched / "best.json").read_text())
     assert written == {part: config[part] for part in ("graph", "model", "train")}
+    options = train.parse(["--config", str(searched / "best.json")])
+    for part, values in written.items():
+        assert json.loads(json.dumps(vars(getattr(options, part)))) == values
 
 
 def test_optuna_reads_the_study(searched):

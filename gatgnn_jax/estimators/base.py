@@ -83,7 +83,9 @@ class CrystalEstimator(BaseEstimator):
         names = ("epochs", "batch_size", "learning_rate", "num_layers", "neurons", "heads")
         own = {name: getattr(self, name) for name in (*names, "ensemble")}
         chosen = {name: value for name, value in own.items() if value is not None}
-        return {"seed": self._seed()} | chosen | (self.settings or {})
+        # JSON, where saved parameters come from, has lists for tuples.
+        rest = {k: tuple(v) if isinstance(v, list) else v for k, v in (self.settings or {}).items()}
+        return {"seed": self._seed()} | chosen | rest
 
     def _fit(self, X: Crystals, y: Any, groups: Sequence[Any] | None) -> Self:
         """Train in a directory that goes with the estimator."""
@@ -181,7 +183,10 @@ class CrystalEstimator(BaseEstimator):
         if cls._task == "classification" and len(config.properties) > 1:
             raise UserError(f"{path} has several properties: a classifier has one")
         saved = run.read_json(ESTIMATOR) if (run.path / ESTIMATOR).exists() else {}
-        own = cls(**saved.get("parameters", _parameters_of(config)))
+        try:
+            own = cls(**saved.get("parameters", _parameters_of(config)))
+        except TypeError as error:
+            raise UserError(f"{run.path / ESTIMATOR} cannot be read: {error}") from None
         own.set_params(device=device)
         own._keep_in(tempfile.mkdtemp(prefix="gatgnn-"))
         shutil.copytree(run.path, own.run_dir_)
