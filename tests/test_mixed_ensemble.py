@@ -20,6 +20,7 @@ from gatgnn_jax.models.ensemble import Ensemble, MixedEnsemble
 from gatgnn_jax.presets import PRESETS
 from gatgnn_jax.runs.directory import RunDirectory
 from gatgnn_jax.training.optimizer import part_of
+from tests.browser import open_page
 from tests.commands import bundled_rows, error_of, evaluate_to, train_run
 from tests.crystals import bundled, rock_salt
 from tests.models import arrays_of, batch_of, dataset_of, outputs, small_model, small_network
@@ -90,6 +91,13 @@ def test_every_member_reaches_the_tables(run: Path, tmp_path: Path, cache: Path)
     assert embed.main([str(run), str(tmp_path / "salt.vasp"), "--out", str(out), "--quiet"]) == 0
     widths = 2 * 8 + (4 * config.others[0].neurons // 2 + config.others[0].neurons)
     assert np.load(out)["vector"].shape == (1, widths)
+
+
+def test_the_report_names_all_networks(run: Path, tmp_path: Path) -> None:
+    values = "[...document.querySelectorAll('.tile .value')].map(tile => tile.textContent.trim())"
+    opened = open_page(run / "report.html", tmp_path, f"return {values};")
+    assert opened.console == []
+    assert "2 × CGCNN + MEGNET" in opened.result
 
 
 def test_it_goes_on_to_the_same_files(run: Path, tmp_path: Path, cache: Path) -> None:
