@@ -37,7 +37,7 @@ class Preset:
 
         What differs was chosen by validation: docs/experiments.md.
         """
-        return replace(self.train, taken_rate=0.3, warm_up=0.2) if from_a_run else self.train
+        return replace(self.train, taken_rate=0.5, warm_up=0.2) if from_a_run else self.train
 
     def sizes_for(self, name: str) -> ModelConfig:
         """The settings that `--model name` starts from: the preset's, if it is such a network.

@@ -104,7 +104,7 @@ def test_several_properties_and_classes(tmp_path):
     right = table.prediction_is_metal == table.target_is_metal
     assert metrics["all_accuracy_is_metal"] == pytest.approx(right.mean())
     probability = np.where(
-        table.target_is_metal == 1, table.probability_is_metal, 1 - table.probability_is_metal
+        table.target_is_metal == "metal", table.probability_is_metal, 1 - table.probability_is_metal
     )
     assert metrics["all_log_loss_is_metal"] == pytest.approx(-np.log(probability).mean(), abs=1e-5)
     error = (table.prediction_gap - np.arange(6)).abs().mean()
