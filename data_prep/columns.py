@@ -1,7 +1,7 @@
 """Raw values of any kind, as sources give them, to columns of numbers."""
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,7 +25,8 @@ class Columns(NamedTuple):
             the numbers of its classes.
         faults: by column and row, what is wrong with a value that is there but is no number. A
             column of names (a formula, say) is no property; it has its first fault here.
-        reasons: for every crystal without any value (row -> reason) why it has to be left out.
+        reasons: for every crystal without any number, or without any class where there are no
+            numbers (row -> reason), why it has to be left out.
         classes: the names of the classes by column of words.
     """
 
@@ -53,7 +54,7 @@ def number_columns(targets: Sequence[Mapping[str, Any]]) -> Columns:
             "most are taken: keep the columns that are properties"
         )
     values, faults = {}, {}
-    classes: dict[str, tuple[str, ...]] = {}
+    words: dict[str, dict[int, str]] = {}
     for name in names:
         column = [parse_number(own.get(name)) for own in given]
         wrong = {
@@ -64,22 +65,50 @@ def number_columns(targets: Sequence[Mapping[str, Any]]) -> Columns:
         if _mostly_numbers(column):
             usable = [math.nan if v is None or math.isinf(v) else v for v in column]
             values[name], faults[name] = np.array(usable), wrong
-        elif words := class_column([own.get(name) for own in given]):
-            values[name], classes[name] = words
+        else:
+            words[name] = wrong
+    _merge_spellings(values, faults)
+    numbers = list(values)
+    known = _some_value(values, len(given))
+    classes = _class_columns(words, given, known if numbers else np.ones(len(given), bool))
+    for name, wrong in words.items():
+        if name in classes:
+            values[name] = classes[name][0]
         elif wrong:
             faults[name] = dict([next(iter(wrong.items()))])
-    _merge_spellings(values, faults, classes)
+    # Beside numbers a word that all have says nothing: what the file is of, who measured it.
+    telling = {name: own for name, (own, c) in classes.items() if len(c) > 1 or not numbers}
+    known |= _some_value(telling, len(given))
 
     every = {row: f"{len(targets[row]):,} targets, {MAX_COLUMNS:,} are taken" for row in crowded}
-    known = ~np.isnan([*values.values()]).all(axis=0) if values else np.zeros(len(given), bool)
-    some = " or ".join((list(values) or names)[:5])
+    judged = [*numbers, *telling]
+    some = " or ".join((judged or names)[:5])
     missing = f"no value of {one_line(some)}" if some else "no target value"
     for row in np.flatnonzero(~known).tolist():
         why = [faults[name][row] for name in values if row in faults.get(name, {})]
         if not values:  # whatever there is, it is no number
             why = [f for n, v in given[row].items() if (f := _fault(n, v, parse_number(v)))]
         every.setdefault(row, next(iter(why), missing))
-    return Columns(values, {name: own for name, own in faults.items() if own}, every, classes)
+    told = {name: own for name, own in faults.items() if own}
+    return Columns(values, told, every, {name: own for name, (_, own) in classes.items()})
+
+
+def _some_value(values: Mapping[str, np.ndarray], count: int) -> np.ndarray:
+    """Which of `count` crystals have a value in any column: bool [C]."""
+    return np.any([np.zeros(count, bool), *(~np.isnan(own) for own in values.values())], axis=0)
+
+
+def _class_columns(
+    names: Iterable[str], given: Sequence[Mapping[str, Any]], judged: np.ndarray
+) -> dict[str, tuple[np.ndarray, tuple[str, ...]]]:
+    """Class numbers [C] and classes of the columns that have them among the `judged` crystals."""
+    found = {}
+    for name in names:
+        column = [own.get(name) for own in given]
+        is_class = class_column([column[row] for row in np.flatnonzero(judged)]) is not None
+        if is_class and (own := class_column(column)):
+            found[name] = own
+    return found
 
 
 def parse_number(value: Any) -> float | None:
@@ -122,15 +151,10 @@ def _has_decimal_comma(given: Any) -> bool:
     return isinstance(given, str) and parse_number(given.replace(",", ".", 1)) is not None
 
 
-def _merge_spellings(
-    values: dict[str, np.ndarray], faults: dict[str, dict[int, str]], apart: Collection[str]
-) -> None:
-    """Make one column of those that are the same property; where they differ neither is taken.
-
-    The columns `apart` stay as they are.
-    """
+def _merge_spellings(values: dict[str, np.ndarray], faults: dict[str, dict[int, str]]) -> None:
+    """Make one column of those that are the same property; where they differ neither is taken."""
     first: dict[str, str] = {}
-    for name in (name for name in list(values) if name not in apart):
+    for name in list(values):
         kept = first.setdefault(canonical_name(name), name)
         if kept == name:
             continue

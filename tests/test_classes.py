@@ -52,11 +52,13 @@ def test_a_column_of_words_has_classes() -> None:
 
 
 def test_words_stand_beside_numbers() -> None:
-    rows = [{"x": 1, "phase": "a"}, {"x": 2, "phase": "b"}, {"phase": "a"}, {"formula": "NaCl"}]
+    rows = [{"x": 1, "phase": "a"}, {"x": 2, "phase": "b"}, {"x": 3, "phase": "b"}]
+    rows = [row | {"by": "me"} for row in [*rows, {"phase": "a"}, {"formula": "NaCl"}]]
     columns = number_columns(rows)
-    assert columns.classes == {"phase": ("a", "b")}
-    np.testing.assert_array_equal(columns.values["phase"], [0, 1, 0, np.nan])
-    assert list(columns.reasons) == [3]
+    assert columns.classes == {"phase": ("a", "b"), "by": ("me",)}
+    np.testing.assert_array_equal(columns.values["phase"], [0, 1, 1, 0, np.nan])
+    # A word that all have is no value of theirs.
+    assert columns.reasons == {4: "no value of x or phase"}
 
 
 def test_numbers_and_words_are_classes_by_name_or_place() -> None:
