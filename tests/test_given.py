@@ -93,7 +93,7 @@ def test_a_predictor_says_what_it_is(trained):
     assert str(path) in text
     ready = repr(Predictor.load("bulk_modulus"))
     assert "ready-made model bulk_modulus" in ready
-    assert "test MAE 0.0368 log10(GPa)" in ready
+    assert "test MAE 0.0368 ± 0.0023 log10(GPa)" in ready
 
 
 @pytest.mark.parametrize(
