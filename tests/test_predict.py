@@ -250,7 +250,7 @@ def test_columns_of_classes_and_of_several_properties(tmp_path):
         "warning",
     ]
     assert table.probability_is_metal.between(0, 1).all()
-    assert (table.prediction_is_metal == (table.probability_is_metal > 0.5)).all()
+    assert ((table.prediction_is_metal == "metal") == (table.probability_is_metal > 0.5)).all()
 
 
 def test_nothing_to_predict(untrained, tmp_path, capsys):

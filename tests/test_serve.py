@@ -167,16 +167,25 @@ def test_nothing_of_a_page_comes_from_elsewhere(server):
 @pytest.mark.slow
 def test_the_command_serves_until_it_is_stopped(tmp_path):
     run = untrained_run(tmp_path / "run")
-    command = [sys.executable, "-m", "gatgnn_jax.serve", str(run), "--port", "0", "--quiet"]
+    # What a shell starts in the background ignores Ctrl-C, and so does what that starts.
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    code += "import sys; from gatgnn_jax.serve import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, str(run), "--port", "0", "--quiet"]
     with subprocess.Popen(
-        command, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command,
+        cwd=Path(__file__).parents[1],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     ) as process:
+        killer = threading.Timer(120, process.kill)  # rather than wait without end
+        killer.start()
         port = int(process.stdout.readline().decode().split(":")[2].split("/")[0])
         connection = http.client.HTTPConnection("127.0.0.1", port)
         connection.request("POST", "/predict?name=a", EXAMPLES["Cementite"].encode())
         said = json.load(connection.getresponse())
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate()
+        killer.cancel()
     assert said["crystals"][0]["formula"] == "Fe3C"
     assert [own["model"] for own in said["crystals"][0]["values"]] == ["run"]
     assert process.returncode == 0

@@ -251,7 +251,8 @@ def best() -> list[Training]:
     trainings = []
     for t in table2():
         if t.data == ELASTIC:
-            single = replace(t, preset="best", options=besides.get(t.target, ()))
+            options = ("--batch-size=256", *besides.get(t.target, ()))
+            single = replace(t, preset="best", options=options)
             five = replace(single, method="ensemble of 5")
             five = replace(five, options=(*single.options, "--ensemble=5"))
             trainings += [single, five]
@@ -268,7 +269,7 @@ def ready() -> list[Training]:
             Sample(22303, 4000, 4172),
             "best",
             READY_EPOCHS,
-            ("--huber-delta=0.1",),
+            ("--batch-size=256", "--huber-delta=0.1"),
             apart_from=ELASTIC_SPLIT,
         )
     ]
