@@ -50,6 +50,7 @@ def test_importing_it_starts_nothing():
         gatgnn_jax.predicted  # noqa: B018
 
 
+@pytest.mark.slow
 def test_a_mix_of_structures(run, predictor, tmp_path, monkeypatch):
     """Rows in the order of the input, whatever each is; the same numbers as after training."""
     rows = bundled_rows(6)

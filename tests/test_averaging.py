@@ -40,6 +40,7 @@ def states_of(averaging: float) -> list[TrainState]:
     return states
 
 
+@pytest.mark.slow
 def test_average_is_that_of_the_states() -> None:
     """Of the last states, and of as few as a tenth of all so far while those are fewer."""
     plain, averaged = states_of(0), states_of(0.25)
@@ -58,6 +59,7 @@ def test_average_is_that_of_the_states() -> None:
         assert_trees_close(other.model, expected, 1e-4)
 
 
+@pytest.mark.slow
 def test_a_run_predicts_with_its_average(tmp_path, cache) -> None:
     """What is kept for prediction is the average, and the training goes as without it."""
     options = ["--limit", "60", "--epochs", "2", *SMALL]

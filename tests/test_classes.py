@@ -145,6 +145,7 @@ def phases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
+@pytest.mark.slow
 def test_words_are_learned_and_told(phases: Path, tmp_path: Path) -> None:
     """No option is needed: words are classes. Tables, the API and the report say their names."""
     (p,) = RunDirectory(phases).config().properties
@@ -203,6 +204,7 @@ def test_other_data_name_their_classes_as_they_like(phases: Path, tmp_path: Path
     assert set(reasons) == {"phase = 'glass': a class is cubic, hexagonal or other"}
 
 
+@pytest.mark.slow
 def test_numbers_are_classes_if_asked_for(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -231,6 +233,7 @@ def write_cif(folder: Path) -> Path:
     return folder / "one.cif"
 
 
+@pytest.mark.slow
 def test_units_logarithms_and_weights_of_an_own_column(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -270,6 +273,7 @@ def test_units_logarithms_and_weights_of_an_own_column(
         assert says in error_of(train.main, [*own, *options], capsys)
 
 
+@pytest.mark.slow
 def test_equal_weights_are_none(tmp_path: Path) -> None:
     source = write_source(
         tmp_path / "data.jsonl", 30, lambda number, old: {"k": old["bulk_modulus"], "w": 7.0}

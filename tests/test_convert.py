@@ -83,6 +83,7 @@ def converted(tmp_path_factory):
     return import_to(tmp_path_factory.mktemp("converted") / "run")
 
 
+@pytest.mark.slow
 def test_published_checkpoint_predicts_as_in_pytorch(converted):
     dataset = load_golden("composition").dataset
     model = TorchGATGNN()
@@ -92,6 +93,7 @@ def test_published_checkpoint_predicts_as_in_pytorch(converted):
 
 
 @pytest.mark.parametrize("settings", MODELS.values(), ids=MODELS)
+@pytest.mark.slow
 def test_checkpoints_of_all_kinds_predict_as_in_pytorch(settings, tmp_path):
     dataset = load_golden("composition").dataset
     torch.manual_seed(0)
@@ -106,6 +108,7 @@ def test_checkpoints_of_all_kinds_predict_as_in_pytorch(settings, tmp_path):
     np.testing.assert_allclose(predict_golden(run, dataset), expected, rtol=2e-5, atol=2e-5)
 
 
+@pytest.mark.slow
 def test_reduced_graphs_with_fake_edges_predict_the_same(tmp_path):
     """The default of converted runs, on real crystals with few neighbours."""
     golden = load_golden("megnet_graph")
@@ -141,6 +144,7 @@ def test_there_and_back_and_there_is_the_identity(converted, tmp_path):
 
 
 @pytest.mark.parametrize("option", [[], ["--no-standardize"]])
+@pytest.mark.slow
 def test_a_run_trained_here_predicts_the_same_in_pytorch(tmp_path, option):
     """`reduce` and masked slots are no hindrance where every atom has all its neighbours."""
     run, file = tmp_path / "run", tmp_path / "model.pt"
@@ -173,6 +177,7 @@ def test_trained_without_fake_edges_is_said(tmp_path, converted, capsys):
     assert "without fake edges" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_commands_take_converted_runs(converted, tmp_path):
     crystals = tmp_path / "crystals.jsonl.gz"
     crystals.symlink_to(BUNDLED)

@@ -37,6 +37,7 @@ def kill_once(items, config):
 
 
 @pytest.mark.parametrize("always", [False, True])
+@pytest.mark.slow
 def test_crystals_of_a_killed_process_are_given_to_another(always, tmp_path, monkeypatch):
     monkeypatch.setenv("KILL_ONCE", str(tmp_path / "killed"))
     if always:

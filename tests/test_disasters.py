@@ -70,6 +70,7 @@ def test_two_writers_of_a_table(untrained, salt, tmp_path, capsys):
     assert [path.name for path in out.parent.iterdir()] == ["table.csv"]
 
 
+@pytest.mark.slow
 def test_two_trainings_in_a_directory(tmp_path, capsys):
     """As long as one lasts; a lock that a kill left behind does not make the place taken."""
     path = tmp_path / "run"

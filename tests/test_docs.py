@@ -12,6 +12,7 @@ TUTORIAL = (Path(__file__).parent.parent / "docs" / "tutorial.md").read_text()
 BLOCKS = re.findall(r"```(python|bash)\n(.*?)```", TUTORIAL, re.DOTALL)
 
 
+@pytest.mark.slow
 def test_the_tutorial_runs(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every block in its order; commands in this process, to start JAX once only."""
     monkeypatch.chdir(tmp_path)

@@ -79,6 +79,7 @@ def test_formats_agree(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("kind", ["pca", "tsne"])
+@pytest.mark.slow
 def test_a_map_is_drawn(kind: str, source: Path, tmp_path: Path) -> None:
     embed_to(tmp_path / "vectors.csv", source, "--map", kind)
     image = imread(tmp_path / "vectors.png")
@@ -147,6 +148,7 @@ def test_the_page_is_used(source: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("kind", "start"), [("svg", b"<?xml"), ("pdf", b"%PDF")])
+@pytest.mark.slow
 def test_pictures_for_papers(kind: str, start: bytes, source: Path, tmp_path: Path) -> None:
     """Twice the same picture is the same file; the names of crystals are letters in it."""
     for name in ("a", "b"):

@@ -53,6 +53,7 @@ def members() -> list[nnx.Module]:
     return models
 
 
+@pytest.mark.slow
 def test_training_is_that_of_each_member_alone() -> None:
     """Five steps: every member comes to predict what it comes to by itself.
 
@@ -85,6 +86,7 @@ def test_training_is_that_of_each_member_alone() -> None:
 
 
 @pytest.mark.parametrize("backend", ["cpu", "gpu"])
+@pytest.mark.slow
 def test_outputs_are_those_of_the_members(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """One after the other, as on a CPU, and all at once, as on a GPU."""
     structures = [structure for _, structure in bundled(12)]
@@ -103,6 +105,7 @@ def test_outputs_are_those_of_the_members(backend: str, monkeypatch: pytest.Monk
     np.testing.assert_allclose(actual.atom_attention, mean, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_mean_and_spread_reach_every_table(ensemble: Path, tmp_path: Path, cache: Path) -> None:
     """A member is a run of its own once its arrays are cut out: the tables are of these."""
     config, _, model = RunDirectory.open(ensemble).load_best()

@@ -180,6 +180,7 @@ def test_groups_and_several_properties(crystals, untrained):
     assert split.config().data.split is None  # it is the crystals' own
 
 
+@pytest.mark.slow
 def test_classes_of_words(crystals, tmp_path):
     """Three of them, in any order; saved and loaded with their names."""
     structures, sizes = crystals

@@ -27,6 +27,7 @@ def moved(run, tmp_path_factory):
     return write_source(tmp_path_factory.mktemp("data") / "moved.jsonl", 50, targets)
 
 
+@pytest.mark.slow
 def test_gives_what_training_gave_to_the_bit(run, tmp_path):
     """Saved, loaded and predicted again: the same file, the same metrics."""
     summary = read(run / "summary.json")
@@ -55,6 +56,7 @@ def test_tests_by_default_and_writes_into_the_run(run, capsys):
     assert set(pd.read_csv(folder / "predictions.csv").subset) == {"test"}
 
 
+@pytest.mark.slow
 def test_other_data(run, moved, tmp_path):
     """All its crystals that have a value, under whatever name its column goes."""
     assert evaluate_to(tmp_path / "all", run, "--data", moved, "--seen") == 0
@@ -111,6 +113,7 @@ def test_several_properties_and_classes(tmp_path):
     assert metrics["all_mae_gap"] == pytest.approx(error, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_bad_input_is_explained(run, moved, tmp_path, capsys):
     def message(*arguments):
         return error_of(evaluate.main, arguments, capsys)

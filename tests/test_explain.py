@@ -41,6 +41,7 @@ def explained(structure, graph=None, global_attention="composition", **settings)
         ("gated-gatgnn", "composition"),
     ],
 )
+@pytest.mark.slow
 def test_the_full_graph_explains_the_quotient_graph(name, global_attention):
     """What the model computes on the graph it was trained on, told atom by atom."""
     structure = bundled(300)[2][1] * (2, 1, 1)

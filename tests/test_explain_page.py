@@ -54,6 +54,7 @@ def test_one_crystal_and_one_run(run, files, tmp_path):
     assert explanation.prediction.ids == (files[0].stem,)
 
 
+@pytest.mark.slow
 def test_several_crystals_and_runs(run, files, tmp_path):
     """One table with both in front, each pair as if explained alone; one page, side by side."""
     second = untrained_run(tmp_path / "m4", global_attention="cluster-learnable", num_layers=2)

@@ -80,6 +80,7 @@ def in_own_units(run: Path, structures: Sequence[Structure]) -> np.ndarray:
     return np.stack(columns, axis=1)
 
 
+@pytest.mark.slow
 def test_the_loader_of_the_docs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A ready-made ensemble, called from a process without the package."""
     assert export.main(["bulk_modulus", "--out", str(tmp_path / "exported")]) == 0
@@ -100,6 +101,7 @@ def test_the_loader_of_the_docs(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.slow
 def test_every_network(name: str, tmp_path: Path) -> None:
     """Crystals of several sizes in one call of one program."""
     settings = dict(VARIANTS[name])

@@ -56,6 +56,7 @@ def test_a_streamed_batch_is_the_resident_one(
             jax.tree.map(np.testing.assert_array_equal, real(actual), real(expected))
 
 
+@pytest.mark.slow
 def test_a_streamed_training_gives_the_same_numbers(tmp_path: Path) -> None:
     options = ["--limit", "120", "--epochs", "2", "--batch-size", "2", *TINY]
     for stream in ("always", "never"):

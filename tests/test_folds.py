@@ -28,6 +28,7 @@ def several(tmp_path_factory, cache):
     return train_run(tmp_path_factory.mktemp("folds") / "several", *ARGUMENTS)
 
 
+@pytest.mark.slow
 def test_each_crystal_is_tested_once_by_each_seed(several):
     """By networks that have not seen it, in training or validation."""
     table = pd.read_csv(several / "predictions.csv")
@@ -105,6 +106,7 @@ def test_goes_on_after_a_kill(several, tmp_path):
         assert (path / name).read_bytes() == (several / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_seeds_share_a_split(tmp_path):
     """And differ in nothing but their seed; a stop in between says how to go on."""
     path = train_run(tmp_path / "seeds", "--limit", "40", "--epochs", "1", *TINY, "--seeds", "2")

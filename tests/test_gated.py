@@ -148,6 +148,7 @@ def crystals():
 
 
 @pytest.mark.parametrize("global_attention", GLOBAL_ATTENTIONS)
+@pytest.mark.slow
 def test_quotient_graphs_and_padding_change_nothing(crystals, global_attention):
     """Neither loss nor gradients nor statistics, whatever the readout."""
     network = small_network("gated-gatgnn", FULL, global_attention=global_attention)
@@ -176,6 +177,7 @@ def gated_run(tmp_path_factory, cache):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_every_command_takes_it(gated_run, tmp_path, capsys):
     row = bundled_rows(1)[0]
     crystal = tmp_path / "crystal.json"
@@ -196,6 +198,7 @@ def test_every_command_takes_it(gated_run, tmp_path, capsys):
     assert "cannot express" in error_of(convert.main, refused, capsys)
 
 
+@pytest.mark.slow
 def test_frozen_layers_keep_their_weights(tmp_path):
     options = ["--preset=gated", *SMALL, "--limit=60", "--epochs=1"]
     start = train_run(tmp_path / "start", *options)

@@ -44,6 +44,7 @@ def test_steps_out_of_range_are_refused(tmp_path, capsys):
     assert "give a step above 0 and up to the radius (8.0 Å)" in message
 
 
+@pytest.mark.slow
 def test_trainings_with_other_gaussians_share_the_graphs(tmp_path, monkeypatch):
     monkeypatch.setenv("GATGNN_CACHE", str(tmp_path / "cache"))
     small = [*TINY, "--limit=20", "--epochs=1", "--workers=1"]

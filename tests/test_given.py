@@ -52,6 +52,7 @@ def trained(tmp_path_factory, cache):
     return table, path, predictor
 
 
+@pytest.mark.slow
 def test_a_table_is_trained_on(trained):
     """Ids of its index, values with unit and transform, crystals that cannot be used with why."""
     table, path, predictor = trained

@@ -42,6 +42,7 @@ def test_evaluation(case):
     np.testing.assert_allclose(output.atom_attention[:n_atom], attention, 0, 2e-5)
 
 
+@pytest.mark.slow
 def test_training_output_and_gradients(case):
     named, prediction = case.gradients_and_prediction()
     output = case.golden.arrays["train_output"]
@@ -53,6 +54,7 @@ def test_training_output_and_gradients(case):
         np.testing.assert_allclose(gradient, expected[name], 0, bars[name], err_msg=name)
 
 
+@pytest.mark.slow
 def test_four_training_steps(name):
     case = case_of(name, "slots")
     config = TrainConfig(learning_rate=LEARNING_RATE, weight_decay=WEIGHT_DECAY)

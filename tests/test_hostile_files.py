@@ -132,6 +132,7 @@ def test_predict(run: Path, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_train_a_folder(tmp_path: Path) -> None:
     """A CGCNN folder, as far as its table can name them, and a property called like a formula."""
     folder = hostile_folder(tmp_path / "in")
@@ -156,6 +157,7 @@ def test_train_a_folder(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_other_commands(run: Path, tmp_path: Path) -> None:
     folder, lines = hostile_folder(tmp_path / "in"), hostile_lines(tmp_path / "x.jsonl")
     good = [f"good-{number}" for number in range(8)]

@@ -168,6 +168,7 @@ def test_gradient_by_finite_differences_in_the_reference():
 
 @pytest.mark.usefixtures("block_edges")
 @pytest.mark.parametrize("layout", ["dense", "flat"])
+@pytest.mark.slow
 def test_many_parameter_sets_at_once(layout: str):
     case = Case()
     params, x, e = case.arguments()

@@ -70,6 +70,7 @@ print("equal")
 """
 
 
+@pytest.mark.slow
 def test_two_devices_train_as_one():
     assert on_two_devices(PROGRAM) == "equal"
 
@@ -115,6 +116,7 @@ print("equal")
 """
 
 
+@pytest.mark.slow
 def test_metrics_are_those_of_one_device_and_a_run_goes_on_on_any_number(tmp_path: Path) -> None:
     """Float sums differ in order alone: measured 7e-7 after three epochs on 8 devices."""
     assert on_devices(4, RESUMED, str(tmp_path)) == "equal"

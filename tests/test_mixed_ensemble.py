@@ -61,6 +61,7 @@ def _part(groups: nnx.State, number: int) -> nnx.State:
     return groups[number] if number in groups else nnx.State({})
 
 
+@pytest.mark.slow
 def test_every_member_reaches_the_tables(run: Path, tmp_path: Path, cache: Path) -> None:
     """A group is a run of its own once its arrays are cut out: the tables are of these."""
     config, _, model = RunDirectory.open(run).load_best()

@@ -75,6 +75,7 @@ def test_padding_changes_neither_outputs_nor_gradients(crystals, config, global_
 
 
 @pytest.mark.parametrize("global_attention", GLOBAL_ATTENTIONS)
+@pytest.mark.slow
 def test_a_crystal_is_predicted_alike_in_any_batch(crystals, global_attention):
     data = arrays_of(dataset_of(crystals, REDUCED))
     model = small_model(REDUCED, global_attention)
@@ -194,6 +195,7 @@ def test_composition_attention_does_not_see_the_choice_of_cell(crystals, config)
 
 
 @pytest.mark.parametrize("global_attention", GLOBAL_ATTENTIONS)
+@pytest.mark.slow
 def test_cells_of_one_two_and_two_hundred_atoms(global_attention):
     copper = Structure(Lattice.cubic(2.55), ["Cu"], [[0, 0, 0]])
     salt = Structure(Lattice.cubic(2.9), ["Cs", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])

@@ -138,10 +138,12 @@ print(len(jax.devices()), "devices")
 """
 
 
+@pytest.mark.slow
 def test_two_devices_are_one():
     assert on_two_devices(TWO_DEVICES) == "2 devices"
 
 
+@pytest.mark.slow
 def test_training_command(tmp_path, name):
     small = ["--num-layers=1", "--neurons=8", "--limit=40", "--epochs=1", "--workers=1"]
     run = train_run(tmp_path / "run", "--model", name, *small)

@@ -33,6 +33,7 @@ def test_nothing_is_kept_of_a_run():
             assert not cell.get("outputs")
 
 
+@pytest.mark.slow
 def test_own_data(tmp_path, cache, monkeypatch):
     scope = run_cells("own_data", tmp_path, monkeypatch)
     assert scope["result"].values.shape == (2, 1)
@@ -42,6 +43,7 @@ def test_own_data(tmp_path, cache, monkeypatch):
     assert (tmp_path / "hardness" / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_change_the_model(tmp_path, cache, monkeypatch):
     scope = run_cells("change_the_model", tmp_path, monkeypatch)
     assert scope["own"].config.model.model == "gated-mean"
@@ -49,6 +51,7 @@ def test_change_the_model(tmp_path, cache, monkeypatch):
     assert scope["paper"].config.train == scope["own"].config.train
 
 
+@pytest.mark.slow
 def test_screen_and_explain(tmp_path, cache, monkeypatch):
     scope = run_cells("screen_and_explain", tmp_path, monkeypatch)
     assert len(scope["result"]) == 35

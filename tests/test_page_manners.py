@@ -54,6 +54,7 @@ def opened(browser: Browser, path: Path, width: int = 1400) -> Page:
 
 
 @pytest.mark.parametrize("kind", ["report", "explain", "map", "comparison"])
+@pytest.mark.slow
 def test_everybody_can_read_a_page(kind: str, pages: dict[str, Path], browser: Browser) -> None:
     """Nothing for axe at level AA, no error, and nothing asked of anybody else."""
     noted: list[str] = []

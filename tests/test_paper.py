@@ -36,6 +36,7 @@ def data_dir(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_study_is_recorded_and_goes_on_where_it_was(
     data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -90,6 +90,7 @@ def training_levels(model: Network, data: Any) -> set[str]:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.slow
 def test_training_is_in_full(name, data):
     """Forward, backward and update, for every network."""
     assert training_levels(network(name), data) == {"HIGHEST"}

@@ -148,6 +148,7 @@ def test_memory_does_not_grow_with_the_stream(untrained):
     assert taken == 13
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_every_crystal_is_accounted_for_once(untrained, tmp_path):
     """Killed twice without warning; the table is that of a run in one go, its rows in order."""
     source = tmp_path / "crystals.jsonl"

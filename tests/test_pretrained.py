@@ -119,6 +119,7 @@ def test_a_run_of_that_name_comes_first(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("ensemble", [1, 2])
+@pytest.mark.slow
 def test_a_run_of_several_properties_gives_a_model_of_each(tmp_path: Path, ensemble: int) -> None:
     names = ("bulk_modulus", "poisson_ratio")
     both = RunDirectory(untrained_run(tmp_path / "both", names, ensemble=ensemble))

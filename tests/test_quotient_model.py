@@ -51,6 +51,7 @@ def changed(structures: list[Structure], how: str) -> list[Structure]:
 
 
 @pytest.mark.parametrize("how", ["as they are", "shuffled", "jittered"])
+@pytest.mark.slow
 def test_predictions_and_attention_are_those_of_the_full_graph(crystals, how):
     structures = changed(crystals, how)
     full, reduced = (arrays_of(dataset_of(structures, config)) for config in (FULL, REDUCED))
@@ -71,6 +72,7 @@ def test_predictions_and_attention_are_those_of_the_full_graph(crystals, how):
 
 
 @pytest.mark.parametrize("global_attention", GLOBAL_ATTENTIONS)
+@pytest.mark.slow
 def test_training_is_the_same_function(crystals, global_attention):
     """Batch statistics, loss and gradients, with every node counted as often as it stands for."""
     structures = crystals[:60]
@@ -83,6 +85,7 @@ def test_training_is_the_same_function(crystals, global_attention):
     assert_trees_close(actual[2], expected[2], 1e-4)
 
 
+@pytest.mark.slow
 def test_a_whole_training_is_the_same(crystals):
     """Forty updates on all crystals at once: the same losses and, in the end, predictions."""
     structures = crystals[:60]

@@ -64,6 +64,7 @@ def test_unknown_ones_are_refused():
         TrainConfig(schedule="linear")
 
 
+@pytest.mark.slow
 def test_the_table_has_the_rates_of_training(tmp_path):
     options = ["--schedule=one-cycle", "--epochs=5", "--limit=40", "--learning-rate=2e-3"]
     run = train_run(tmp_path / "run", *options, "--batch-size=256", *TINY)
@@ -88,6 +89,7 @@ def updates(**settings):
 
 
 @pytest.mark.parametrize("decay_norms", [True, False])
+@pytest.mark.slow
 def test_what_decays(decay_norms):
     own = updates(decay_norms=decay_norms)
     kept = {path for path, share in own.items() if np.allclose(share, 1)}

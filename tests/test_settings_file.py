@@ -80,6 +80,7 @@ def test_what_is_printed_gives_the_same_settings(
     assert (again.data, again.split) == (Path("a folder"), "60:20:20")
 
 
+@pytest.mark.slow
 def test_a_run_is_repeated_to_the_bit(tmp_path: Path) -> None:
     """From its config.json, or from the run itself."""
     source = write_source(tmp_path / "moduli.jsonl", 60, lambda number, targets: targets)

@@ -50,6 +50,7 @@ def in_terminal(columns: int, command: list[str]) -> tuple[str, int]:
     return written.decode(), process.wait()
 
 
+@pytest.mark.slow
 def test_a_terminal_of_80_columns_shows_what_matters(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "gatgnn_jax", "train", "--limit", "60", "--epochs", "300"]
     text, status = in_terminal(80, [*command, *TINY, "--run-dir", str(tmp_path / "run")])
@@ -101,6 +102,7 @@ def test_steps_show_in_an_epoch_that_lasts(
     assert "5 crystals/s  0:00:40 left" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_signal_acts_within_an_epoch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

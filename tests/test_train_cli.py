@@ -29,9 +29,7 @@ from tests.commands import (
 
 VARIANTS = [
     ["--global-attention", "composition", "--concat-composition"],
-    ["--global-attention", "cluster-fixed"],
-    ["--global-attention", "cluster-random"],
-    ["--global-attention", "cluster-learnable"],
+    *(["--global-attention", f"cluster-{kind}"] for kind in ("fixed", "random", "learnable")),
     ["--global-attention", "none"],
     ["--residual"],
     ["--model", "gat"],
@@ -91,6 +89,7 @@ def test_run_directory_holds_everything(run):
     assert RunDirectory.open(run).config().data.limit == 200
 
 
+@pytest.mark.slow
 def test_resumes_after_kill_9(run, tmp_path):
     path = tmp_path / "killed"
     process = subprocess.Popen(
@@ -145,6 +144,7 @@ def test_stops_early_when_validation_does_not_improve(tmp_path):
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda v: "-".join(v).strip("-"))
+@pytest.mark.slow
 def test_every_variant_trains(tmp_path, capsys, variant):
     path = train_run(tmp_path / "run", "--limit", "60", "--epochs", "2", *TINY, *variant)
     assert capsys.readouterr().out == ""  # --quiet

@@ -23,6 +23,7 @@ def write(path: Path, targets: Callable[[int], Mapping[str, Any]]) -> Path:
     return write_source(path, len(ROWS), lambda number, _: targets(number))
 
 
+@pytest.mark.slow
 def test_values_without_a_name_are_plain_numbers(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -75,6 +76,7 @@ def untested(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train_run(tmp / "run", *options, *SHORT, "--ensemble", "2")
 
 
+@pytest.mark.slow
 def test_trains_without_a_test(untested: Path, tmp_path: Path) -> None:
     split = json.loads((untested / "split.json").read_text())
     assert split == {"train": sorted(IDS[1:8], key=IDS.index), "val": IDS[8:12], "test": []}

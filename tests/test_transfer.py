@@ -44,6 +44,7 @@ def test_frozen_parts_keep_their_weights_and_the_others_move(run: Path, tmp_path
     assert same == {"embed_atom", "embed_bond", "layers"}
 
 
+@pytest.mark.slow
 def test_weights_start_where_the_trained_ones_ended(run: Path, tmp_path: Path) -> None:
     still = ["--learning-rate", "1e-12", "--weight-decay", "0"]
     same = train_run(tmp_path / "same", "--init-from", run, *still, *SHORT)
@@ -63,6 +64,7 @@ def test_weights_start_where_the_trained_ones_ended(run: Path, tmp_path: Path) -
         assert close == (part != "out"), part
 
 
+@pytest.mark.slow
 def test_members_of_an_ensemble_start_together_but_for_the_last_layer(
     run: Path, tmp_path: Path
 ) -> None:
@@ -106,6 +108,7 @@ def test_a_start_that_is_no_run_is_refused(
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.slow
 def test_members_start_from_members_in_turn(run: Path, tmp_path: Path) -> None:
     """Three from the two of an ensemble, and one alone from the first."""
     still = ["--learning-rate", "1e-12", "--weight-decay", "0", *SHORT]

@@ -44,6 +44,7 @@ def searched(tmp_path_factory, cache):
     return out
 
 
+@pytest.mark.slow
 def test_every_trial_is_a_run_judged_by_validation(searched):
     """Nothing is lost by the stop, and no trial is made twice."""
     trials = pd.read_csv(searched / "trials.csv")
