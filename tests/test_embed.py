@@ -41,11 +41,11 @@ def embed_to(out: Path, source: Path, *options: str, model: str = "bulk_modulus"
 
 def test_the_last_layers_make_the_prediction_of_a_vector(source: Path, tmp_path: Path) -> None:
     """The vectors are what the readout reads: carried through it by hand, they are predictions."""
-    embed_to(tmp_path / "vectors.csv", source, model="formation_energy")
+    embed_to(tmp_path / "vectors.csv", source, model="band_gap")
     table = pd.read_csv(tmp_path / "vectors.csv")
     assert table.id.tolist() == [row["id"] for row in bundled_rows(12)]
     assert pd.read_csv(tmp_path / "vectors.skipped.csv").id.tolist() == ["broken"]
-    config, _, model = RunDirectory.open(Path("formation_energy")).load_best()
+    config, _, model = RunDirectory.open(Path("band_gap")).load_best()
     weights = {
         tuple(str(key.key) for key in path if hasattr(key, "key")): np.asarray(leaf)
         for path, leaf in jax.tree_util.tree_leaves_with_path(model.params)

@@ -96,7 +96,8 @@ def test_as_a_command_of_its_own(run, tmp_path):
         check=True,
     )
     assert done.stdout.startswith("5 crystals predicted")
-    assert done.stderr == ""
+    # jaxlib 0.10.1 remarks on every program that is taken from its own cache.
+    assert [line for line in done.stderr.splitlines() if "cpu_aot_loader" not in line] == []
     table = pd.read_csv(tmp_path / "predictions.csv")
     trained = pd.read_csv(run / "predictions.csv").set_index("id").prediction
     np.testing.assert_allclose(table.prediction, trained[table.id], atol=1e-6)

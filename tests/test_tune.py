@@ -72,8 +72,10 @@ def test_the_best_is_written_in_the_shape_of_a_config(searched):
 
 
 def test_optuna_reads_the_study(searched):
-    study = optuna.load_study(study_name="tune", storage=f"sqlite:///{searched / 'study.db'}")
-    assert len(study.trials) == 3
+    storage = optuna.storages.RDBStorage(f"sqlite:///{searched / 'study.db'}")
+    assert len(optuna.load_study(study_name="tune", storage=storage).trials) == 3
+    storage.remove_session()
+    storage.engine.dispose()
 
 
 def test_another_search_in_its_place_is_refused(searched, capsys):

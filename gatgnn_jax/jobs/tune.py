@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,8 +37,7 @@ def tune(options: "TuneOptions", base: TrainOptions) -> int:
     console = how.begin()
     how.prepare(asked_for(base))  # what is wrong with the data shows at once
     options.out.mkdir(parents=True, exist_ok=True)
-    with one_writer(options.out):
-        study = opened(options.out, base, ranges)
+    with one_writer(options.out), opened(options.out, base, ranges) as study:
         while (trial := next_trial(study, options.trials, ranges, base.train.seed)) is not None:
             named = " ".join(f"{name} {written(value)}" for name, value in trial.params.items())
             console.print(f"trial {trial.number}: {named}", soft_wrap=True)
@@ -54,16 +55,17 @@ def tune(options: "TuneOptions", base: TrainOptions) -> int:
         if not study.get_trials(states=[_state("COMPLETE")]):
             raise UserError(f"none of {len(study.trials)} trials came to its end: see above")
         write_results(study, options.out)
-    best = study.best_trial
+        best, trials = study.best_trial, len(study.trials)
     console.print(
-        f"best validation score {best.value:.4f} of {len(study.trials)} trials, in trial "
+        f"best validation score {best.value:.4f} of {trials} trials, in trial "
         f"{best.number}; train with\n  --config {options.out / 'best.json'}",
         soft_wrap=True,
     )
     return 0
 
 
-def opened(folder: Path, base: TrainOptions, ranges: dict[str, Range]) -> "optuna.Study":
+@contextmanager
+def opened(folder: Path, base: TrainOptions, ranges: dict[str, Range]) -> Iterator["optuna.Study"]:
     """The search in a folder, begun or new.
 
     Raises:
@@ -78,16 +80,18 @@ def opened(folder: Path, base: TrainOptions, ranges: dict[str, Range]) -> "optun
     for name in ("device", "stream", "log", "workers", "quiet", "trust_code"):
         asked.pop(name)  # they change no result
     text = json.dumps(asked, default=str, sort_keys=True)
-    study = optuna.create_study(
-        storage=f"sqlite:///{(folder / 'study.db').absolute()}",
-        study_name="tune",
-        direction="minimize",
-        load_if_exists=True,
-    )
-    if study.user_attrs.setdefault("asked", text) != text:
-        raise UserError(f"{folder} has a search with other settings: choose another --out")
-    study.set_user_attr("asked", text)
-    return study
+    storage = optuna.storages.RDBStorage(f"sqlite:///{(folder / 'study.db').absolute()}")
+    try:
+        study = optuna.create_study(
+            storage=storage, study_name="tune", direction="minimize", load_if_exists=True
+        )
+        if study.user_attrs.setdefault("asked", text) != text:
+            raise UserError(f"{folder} has a search with other settings: choose another --out")
+        study.set_user_attr("asked", text)
+        yield study
+    finally:  # else Python complains of open databases, from 3.13 on
+        storage.remove_session()
+        storage.engine.dispose()
 
 
 def next_trial(study: "optuna.Study", count: int, ranges: dict[str, Range], seed: int) -> Any:

@@ -32,8 +32,8 @@ ELEMENT_COMPONENTS = 25
 VECTOR_SHARE = 0.2
 """How much the crystal vector counts beside the surroundings."""
 
-WARNED = 0.1
-"""The share of validation crystals that a warning is given for."""
+WARNED = 0.06
+"""The share of validation crystals that a warning is given for: docs/experiments.md."""
 
 FEWEST = 50
 """Validation crystals for a warning to be measured; with fewer there is none."""
@@ -142,7 +142,7 @@ class TrainingCrystals:
         values: true values, transformed, float64 [K, T]; NaN where unknown.
         vectors: the crystals' vectors, all of one kind.
         elements: the surroundings of each element in each crystal; the kind is the atomic number.
-        limit: the strangeness that a tenth of the validation crystals surpass; infinite: unknown.
+        limit: the strangeness that few of the validation crystals surpass; infinite: unknown.
         risk: mean error of these divided by that of all.
     """
 
@@ -194,7 +194,7 @@ class TrainingCrystals:
             return [""] * len(graphs)
         far = self.strangeness(crystal_vector, surroundings(graphs)) > self.limit
         text = (
-            f"farther from the training crystals than {1 - WARNED:.0%} of the validation crystals: "
+            "farther from the training crystals than nearly all validation crystals: "
             f"errors there were {self.risk:.1f} times the usual"
         )
         return [text if own else "" for own in far]
@@ -234,7 +234,7 @@ def element_basis() -> np.ndarray:
 
 
 def measured_risk(strangeness: np.ndarray, error: np.ndarray) -> tuple[float, float]:
-    """The limit that a tenth of validation crystals surpass, and how much larger errors are there.
+    """The limit that few validation crystals surpass, and how much larger errors are there.
 
     `error` [C, T] has no sign; NaN where the truth is unknown. Of several properties the ratios'
     mean. Too few crystals: an infinite limit.

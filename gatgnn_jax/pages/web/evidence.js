@@ -38,7 +38,7 @@ function distanceNote({ strangeness, limit }) {
       "This run has kept no training crystals: how far they are is not known.");
   const text = `Strangeness ${digits(strangeness, 2)}: how unlike the training crystals it is.`;
   if (limit === null) return make("p", { class: "note" }, text);
-  return make("div", { class: "note distance" }, `${text} A tenth of the validation crystals are `
+  return make("div", { class: "note distance" }, `${text} Few of the validation crystals are `
     + `beyond ${digits(limit, 2)}, where errors are larger.`, meter(strangeness / (2 * limit)));
 }
 
