@@ -287,7 +287,7 @@ def closing_lines(summary: dict[str, Any], properties: Sequence[Property]) -> st
         over = summary["over_trainings"].get(f"test_{name}{ending}")
         if over is None:  # there are no test crystals
             continue
-        unit = "" if is_class else f" {unit_of(p)}"
+        unit = "" if is_class or not unit_of(p) else f" {unit_of(p)}"
         spread = "" if over["std"] is None else f" ± {over['std']:.4f}"
         together = summary["all_together"][name + ending]
         lines.append(
