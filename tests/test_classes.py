@@ -71,6 +71,7 @@ def test_numbers_and_words_are_classes_by_name_or_place() -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_loss_counts_a_class_and_a_crystal_by_its_weight() -> None:
     weighted = Property(
         "phase", "phase", task="classification", classes=PHASES, class_weights=(0.5, 1.0, 4.0)
@@ -190,6 +191,7 @@ def test_words_are_learned_and_told(phases: Path, tmp_path: Path) -> None:
     assert told == [[name, *confusion.loc[name, list(PHASES)]] for name in PHASES]
 
 
+@pytest.mark.slow
 def test_other_data_name_their_classes_as_they_like(phases: Path, tmp_path: Path) -> None:
     """In another order, with one that the model has never heard of."""
     other = write_source(

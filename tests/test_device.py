@@ -66,6 +66,7 @@ def test_without_a_gpu_it_says_what_to_install(asked, monkeypatch):
 
 
 @pytest.mark.parametrize(("device", "platform"), [("auto", "no_such"), ("gpu", "rocm")])
+@pytest.mark.slow
 def test_a_platform_that_is_not_there_is_no_traceback(device, platform):
     done = subprocess.run(
         [sys.executable, "-m", "gatgnn_jax.predict", "bulk_modulus", "x.cif", "--device", device],

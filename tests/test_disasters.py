@@ -115,6 +115,7 @@ def test_a_table_is_written_anew_only_if_that_is_asked_for(untrained, salt, tmp_
 
 
 @pytest.mark.parametrize("wrong", [["--freeze", "agatt"], ["--learning-rate", "1e30"]])
+@pytest.mark.slow
 def test_a_start_that_fails_leaves_nothing(tmp_path, capsys, wrong):
     path = tmp_path / "run"
     error_of(train.main, ["--quiet", "--run-dir", path, *FEW, *wrong], capsys)
@@ -141,6 +142,7 @@ def test_a_full_disk_at_the_start(tmp_path, capsys, monkeypatch):
     train_run(tmp_path / "run", *FEW)
 
 
+@pytest.mark.slow
 def test_a_full_disk_at_a_checkpoint(tmp_path, capsys, monkeypatch):
     arguments = ["--quiet", "--run-dir", tmp_path / "run", *FEW]
     with monkeypatch.context() as patch:
@@ -241,6 +243,7 @@ for predictor in (None, before):
 
 
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no forks here")
+@pytest.mark.slow
 def test_a_forked_worker_is_told_to_spawn(untrained, salt):
     """Whether it loads a model or uses its parent's; it would wait for ever."""
     done = subprocess.run(

@@ -166,6 +166,7 @@ def test_a_loaded_estimator_can_be_trained_again(crystals, untrained, tmp_path):
         GATGNNRegressor.load(tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_groups_and_several_properties(crystals, untrained):
     structures, sizes = crystals
     y = np.stack([sizes, -sizes], axis=1)

@@ -79,6 +79,7 @@ def test_other_data(run, moved, tmp_path):
     assert set(tested) == set(table.id) & set(read(run / "split.json")["test"])
 
 
+@pytest.mark.slow
 def test_crystals_the_run_knows_are_not_scored(run, moved, tmp_path, capsys):
     """Of other data, those of its training and validation are counted and left out, by id."""
     split = read(run / "split.json")
@@ -95,6 +96,7 @@ def test_crystals_the_run_knows_are_not_scored(run, moved, tmp_path, capsys):
     assert set(pd.read_csv(tmp_path / "val" / "predictions.csv").id) == usable & {*split["val"]}
 
 
+@pytest.mark.slow
 def test_several_properties_and_classes(tmp_path):
     source = write_source(
         tmp_path / "data.jsonl", 6, lambda number, targets: {"is_metal": number % 2, "gap": number}

@@ -15,6 +15,7 @@ def ready_made() -> Predictor:
     return Predictor.load("bulk_modulus", batch_size=8)
 
 
+@pytest.mark.slow
 def test_of_a_ready_made_ensemble(ready_made: Predictor) -> None:
     """Members make up value and uncertainty; nearest crystal and warning are those of `predict`."""
     far = Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.5), ["He"], [[0, 0, 0]])
@@ -38,6 +39,7 @@ def test_of_a_ready_made_ensemble(ready_made: Predictor) -> None:
     assert found.element_counts == {"He": 0}
 
 
+@pytest.mark.slow
 def test_is_the_explanations_own(ready_made: Predictor) -> None:
     """Of the full graph instead of the quotient graph."""
     own, explained = (

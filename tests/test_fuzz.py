@@ -41,6 +41,7 @@ def test_what_should_have_been_refused_or_read_is_seen(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("file", ["x.cif", "x.vasp"])
+@pytest.mark.slow
 def test_a_crystal_that_another_program_reads_otherwise_is_seen(
     file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -160,6 +160,7 @@ def test_quotient_graphs_and_padding_change_nothing(crystals, global_attention):
         assert_trees_close(a, b, 1e-4)
 
 
+@pytest.mark.slow
 def test_every_parameter_has_a_gradient(crystals):
     network = small_network("gated-gatgnn", REDUCED, num_layers=3)
     graph = batch_of(arrays_of(dataset_of(crystals, REDUCED)))

@@ -232,6 +232,7 @@ def test_gradients_are_summed_over_devices():
 
 @pytest.mark.parametrize("size", [1.0, 60.0], ids=["small", "large logits"])
 @pytest.mark.parametrize("layout", ["dense", "flat"])
+@pytest.mark.slow
 def test_the_original_layer_is_its_equations(layout: str, size: float):
     case = Case()
     layer = GATLayer(NEURONS, HEADS, rngs=nnx.Rngs(1))

@@ -135,6 +135,7 @@ def test_order_of_neighbours(crystals):
 
 
 @pytest.mark.parametrize("model_name", ["gatgnn", "gat"])
+@pytest.mark.slow
 def test_segments_equal_slots(crystals, model_name):
     """The general layout with receivers gives what the dense one gives."""
     dense = batch_of(arrays_of(dataset_of(crystals, FULL)), extra=9)

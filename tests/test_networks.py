@@ -53,6 +53,7 @@ def test_symmetries(name):
     assert abs(different - same[0]) > 1e-3 * abs(same[0])
 
 
+@pytest.mark.slow
 def test_outputs_are_those_of_the_full_graph(name, crystals):
     """In the other layout, with more padding, and reduced; fake edges merge as well."""
     sparse = GraphConfig(4.0, 16, fake_edges=True, reduce=False)
@@ -77,6 +78,7 @@ def test_outputs_are_those_of_the_full_graph(name, crystals):
     np.testing.assert_allclose(total, 1, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_training_is_that_of_the_full_graph(name, crystals):
     network = small_network(name, FULL, num_layers=1)
     full, reduced = (arrays_of(dataset_of(crystals, config)) for config in (FULL, REDUCED))

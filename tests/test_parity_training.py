@@ -39,6 +39,7 @@ def runs_of(options):
     return runs
 
 
+@pytest.mark.slow
 def test_both_train_alike(options):
     ours, theirs = runs_of(options)
     np.testing.assert_allclose(ours["first_losses"], theirs["first_losses"], rtol=1e-3)

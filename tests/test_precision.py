@@ -161,6 +161,7 @@ print(json.dumps(found))
 """
 
 
+@pytest.mark.slow
 def test_golden_numbers_on_a_machine_that_rounds_where_it_may():
     """`pytest -p tests.tf32_plugin tests/test_golden.py` takes all of them through it."""
     root = Path(__file__).parent.parent

@@ -162,6 +162,7 @@ def test_damaged_weights_are_refused(copy, tmp_path, damage):
         assert len(str(error.value).splitlines()) == 2
 
 
+@pytest.mark.slow
 def test_another_networks_weights_are_refused(copy, tmp_path, capsys):
     """Of other sizes, and of other layers: neither is cut to fit."""
     for settings in ({"neurons": 9}, {"num_layers": 2}, {"model": "gat"}):

@@ -30,9 +30,7 @@ from tests.commands import (
 VARIANTS = [
     ["--global-attention", "composition", "--concat-composition"],
     *(["--global-attention", f"cluster-{kind}"] for kind in ("fixed", "random", "learnable")),
-    ["--global-attention", "none"],
-    ["--residual"],
-    ["--model", "gat"],
+    *(["--global-attention", "none"], ["--residual"], ["--model", "gat"]),
 ]
 
 # Saves after every epoch, so that there is something to resume soon.
@@ -153,6 +151,7 @@ def test_every_variant_trains(tmp_path, capsys, variant):
     assert summary["compilations"] <= 3
 
 
+@pytest.mark.slow
 def test_classification(tmp_path):
     """A class that depends on the elements: the model finds it out."""
     source = write_source(
@@ -177,6 +176,7 @@ def test_classification(tmp_path):
     assert summary["test_auc"] == pytest.approx(auc)
 
 
+@pytest.mark.slow
 def test_two_properties_with_missing_values(tmp_path):
     """A crystal with one of two values trains that one; without any it is left out."""
 
@@ -206,6 +206,7 @@ def test_two_properties_with_missing_values(tmp_path):
     assert "log10 needs a value above 0" in skipped.reason[0]
 
 
+@pytest.mark.slow
 def test_standardized_targets_know_no_units(tmp_path):
     """A target in other units, from another zero, gives the same training in those units."""
 

@@ -149,6 +149,7 @@ def test_a_constant_property_is_refused(tmp_path: Path, capsys: pytest.CaptureFi
     assert "a single crystal of train has a value of x: give more" in message
 
 
+@pytest.mark.slow
 def test_far_from_zero_is_as_good_as_near(tmp_path: Path) -> None:
     """Values that differ by thousandths, from -535,000 on: the same training, shifted."""
     source = write(
