@@ -14,14 +14,23 @@ SPHERE = 0.4
 """Spheres are drawn with this share of the atomic radius, so that bonds are seen."""
 
 
-def assemble(page: str, styles: Sequence[str], scripts: Sequence[str], data: Mapping) -> str:
-    """A page that needs nothing else, not even a network, from files of the folder `web`.
-
-    `page` has the places `__STYLE__`, `__SCRIPT__` and `__DATA__`.
-    """
-    html = web_text([page])
+def assemble(
+    body: str, title: str, styles: Sequence[str], scripts: Sequence[str], data: Mapping
+) -> str:
+    """A page that needs nothing else, not even a network, from files of the folder `web`."""
+    html = (
+        web_text(["frame.html"]).replace("__TITLE__", title).replace("__BODY__", web_text([body]))
+    )
     html = html.replace("__STYLE__", web_text(styles)).replace("__SCRIPT__", web_text(scripts))
-    # Last, and without "<": names come from files, and must neither be replaced nor end the script.
+    return with_data(html, data)
+
+
+def with_data(html: str, data: Mapping) -> str:
+    """A page with the data it shows in the place of `__DATA__`.
+
+    To be put in last, and without "<": names come from files, and must neither be replaced nor end
+    the script.
+    """
     text = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     return html.replace("__DATA__", text)
 

@@ -15,6 +15,8 @@ from gatgnn_jax.pages.finished import Finished
 from gatgnn_jax.pages.report_numbers import learning_curves, short
 from gatgnn_jax.prediction.columns import unit_of
 
+TITLE = "Runs compared – gatgnn_jax"
+STYLES = ("style.css", "report.css", "comparison.css")
 SCRIPTS = ("tables.js", "geometry.js", "chart.js", "comparison.js")
 
 MOST_RUNS = 8
@@ -136,6 +138,4 @@ def _settings(run: Finished) -> dict[str, Any]:
 
 def comparison_page(numbers: Mapping[str, Any]) -> str:
     """The page of `comparison_numbers`."""
-    return assemble(
-        "comparison.html", ["style.css", "report.css", "comparison.css"], SCRIPTS, numbers
-    )
+    return assemble("comparison.html", TITLE, STYLES, SCRIPTS, numbers)

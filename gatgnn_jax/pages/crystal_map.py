@@ -28,6 +28,7 @@ from gatgnn_jax.prediction.columns import prediction_columns, unit_of
 COLOR_MAP = "viridis"
 """Rises evenly in lightness, so that it also works in grey and for the colour-blind."""
 
+TITLE = "Map of crystals – gatgnn_jax"
 SCRIPTS = ("tables.js", "geometry.js", "chart.js", "map.js")
 
 MOST_SHOWN = 20_000
@@ -184,7 +185,7 @@ def map_page(crystals: CrystalMap, model: str) -> str:
         "near": near.tolist(),
         "distances": _shortened(distances, 3),
     }
-    return assemble("map.html", ["style.css", "report.css", "map.css"], SCRIPTS, data)
+    return assemble("map.html", TITLE, ["style.css", "report.css", "map.css"], SCRIPTS, data)
 
 
 def _shortened(values: np.ndarray, digits: int) -> list[Any]:

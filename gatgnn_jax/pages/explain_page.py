@@ -21,6 +21,7 @@ COLOR_MAP = "RdBu_r"
 LEAST_WIDTH = 0.5
 """The ends of the colour map differ from the equal share by at least this part of it."""
 
+TITLE = "Attention – gatgnn_jax"
 SCRIPTS = ("tables.js", "geometry.js", "polyhedra.js", "crystal.js", "explain.js")
 
 
@@ -41,7 +42,7 @@ class ExplainedCrystal(NamedTuple):
 
 def explain_page(crystals: Sequence[ExplainedCrystal], skipped: Sequence[Skipped]) -> str:
     """The page: crystals in 3-D, coloured by attention, with bonds by layer and sortable tables."""
-    return assemble("explain.html", ["style.css"], SCRIPTS, explain_data(crystals, skipped))
+    return assemble("explain.html", TITLE, ["style.css"], SCRIPTS, explain_data(crystals, skipped))
 
 
 def explain_data(

@@ -10,6 +10,7 @@ from pymatgen.core import Structure
 
 from gatgnn_jax.pages.assemble import assemble, atomic_radius, crystal_data
 
+TITLE = "Report – gatgnn_jax"
 SCRIPTS = (
     "tables.js",
     "geometry.js",
@@ -37,7 +38,7 @@ def report_page(numbers: Mapping[str, Any], structures: Mapping[int, Structure])
             row: structure_data(structure, colors) for row, structure in structures.items()
         },
     }
-    return assemble("report.html", ["style.css", "report.css"], SCRIPTS, data)
+    return assemble("report.html", TITLE, ["style.css", "report.css"], SCRIPTS, data)
 
 
 def structure_data(structure: Structure, colors: Mapping[str, list[int]]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gatgnn_jax.pages import explain_page
-from gatgnn_jax.pages.assemble import assemble, web_text
+from gatgnn_jax.pages.assemble import web_text, with_data
 
 STYLES = ("style.css", "serve.css")
 SCRIPTS = (*explain_page.SCRIPTS, "evidence.js", "serve.js")
@@ -28,7 +28,7 @@ def serve_page(
     }
     start = '"use strict";\nconst DATA = JSON.parse(document.getElementById("data").textContent);\n'
     return {
-        "/": ("text/html; charset=utf-8", assemble("serve.html", [], [], data)),
+        "/": ("text/html; charset=utf-8", with_data(web_text(["serve.html"]), data)),
         "/page.css": ("text/css; charset=utf-8", web_text(STYLES)),
         "/page.js": ("text/javascript; charset=utf-8", start + web_text(SCRIPTS)),
     }

@@ -79,6 +79,17 @@ class Chart {
       this.top + this.height * (1 - share(this.y, y))];
   }
 
+  // The row whose place is nearest to a pixel, no more than `least` away; null: none.
+  nearest(rows, px, py, least) {
+    let nearest = null;
+    for (const row of rows) {
+      const [x, y] = this.place(row);
+      const away = Math.hypot(x - px, y - py);
+      if (away < least) [nearest, least] = [row, away];
+    }
+    return nearest;
+  }
+
   prepare(canvas) {
     const [width, height] = [this.box.clientWidth, this.box.clientHeight];
     const ratio = window.devicePixelRatio || 1;

@@ -2,22 +2,11 @@
 
 const RUNS = DATA.runs;
 const MOST_ROWS = 200;  // of the table of crystals
-const plain = name => name.replaceAll("_", " ");
-const isClass = property => property.task === "classification";
 const colorOf = run => `--run-${run}`;
 const nameOf = run => make("span", { class: "key" },
   make("i", { style: `background:var(${colorOf(run)})` }), RUNS[run].name);
 const write = value => value === null ? "–" : value === "" ? "none"
   : typeof value === "object" ? JSON.stringify(value) : `${value}`;
-const card = (title, note, ...contents) => make("section", { class: "card" },
-  make("div", { class: "head" }, make("h2", {}, title), make("span", { class: "muted" }, note)),
-  ...contents);
-const table = (kind, ...rest) => {
-  const made = make("table", { class: kind });
-  fillTable(made, "", "", ...rest);
-  made.caption.remove();
-  return made;
-};
 const all = [...RUNS.keys()];
 const short = name => name.length > 26 ? `…${name.slice(-25)}` : name;
 

@@ -3,7 +3,6 @@
 
 const COLORS = DATA.colors.map(rgb);
 const ROWS = [...DATA.ids.keys()];
-const plain = name => name.replaceAll("_", " ");
 const shown = ({ values, names }, row) => names[values[row]] ?? (Number.isInteger(values[row]) && Math.abs(values[row]) < 1e5
   ? text(values[row]) : number(values[row]));
 
@@ -62,13 +61,7 @@ class CrystalMap extends Chart {
   }
 
   find(px, py) {
-    let nearest = null, least = 16;
-    for (const row of ROWS) {
-      const [x, y] = this.place(row);
-      const away = Math.hypot(x - px, y - py);
-      if (away < least) [nearest, least] = [row, away];
-    }
-    return nearest;
+    return this.nearest(ROWS, px, py, 16);
   }
 
   pointAt(row) {

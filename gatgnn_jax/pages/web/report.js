@@ -4,25 +4,14 @@ const SUBSETS = [["train", "training"], ["val", "validation"], ["test", "test"]]
 const TEST = SUBSETS.length - 1;
 const HAS_TEST = DATA.subsets.test > 0;  // else validation tells how good the model is
 const FEW = 5;  // a mean over fewer crystals says little
-const plain = name => name.replaceAll("_", " ");
 const rowsOf = subset => [...DATA.ids.keys()].filter(row => DATA.subset[row] === subset);
 const settingOf = name => DATA.settings.find(([, field]) => field === name)[2];
-const isClass = property => property.task === "classification";
 const className = ({ classes }, k) => /^\d/.test(classes[k]) ? `class ${classes[k]}` : classes[k];
 const errorName = property => isClass(property) ? "Wrong" : "MAE";
 const fixed = value => value === null ? "–" : value.toFixed(4);
 const duration = seconds => seconds < 100 ? `${number(seconds, 3)} s`
   : seconds < 6000 ? `${Math.round(seconds / 60)} min` : `${number(seconds / 3600, 3)} h`;
 
-const card = (title, note, ...contents) => make("section", { class: "card" },
-  make("div", { class: "head" }, make("h2", {}, title), make("span", { class: "muted" }, note)),
-  ...contents);
-const table = (kind, ...rest) => {
-  const made = make("table", { class: kind });
-  fillTable(made, "", "", ...rest);
-  made.caption.remove();
-  return made;
-};
 const key = ({ name, color }) => make("span", { class: "key" },
   make("i", { style: `background:var(${color})` }), name);
 const panel = (kind, name, note, ...contents) => make("div", { class: `panel ${kind}` },

@@ -37,13 +37,7 @@ class Crystals extends Chart {
   }
 
   find(px, py) {
-    let nearest = null, least = 14;
-    for (const row of this.rows) {
-      const [x, y] = this.place(row);
-      const away = Math.hypot(x - px, y - py);
-      if (away < least) [nearest, least] = [row, away];
-    }
-    return nearest;
+    return this.nearest(this.rows, px, py, 14);
   }
 
   pointAt(row) {

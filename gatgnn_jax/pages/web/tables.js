@@ -12,11 +12,16 @@ const make = (tag, attributes = {}, ...children) => {
 const formula = text => text.split(/(\d+)/).filter(Boolean).map(
   part => /^\d/.test(part) ? make("sub", {}, part) : part);
 
+const plain = name => name.replaceAll("_", " ");
+const isClass = property => property.task === "classification";
 const count = value => value.toLocaleString("en");
 const several = (n, what) => `${count(n)} ${what}${n === 1 ? "" : "s"}`;
 const meter = share => make("span", { class: "meter" },
   make("i", { style: `width:${100 * clamp(share, 0, 1)}%` }));
 const pad = (...contents) => make("div", { class: "pad" }, ...contents);
+const card = (title, note, ...contents) => make("section", { class: "card" },
+  make("div", { class: "head" }, make("h2", {}, title), make("span", { class: "muted" }, note)),
+  ...contents);
 // Tables may be wider than a phone and higher than a card: these scroll, by keyboard too.
 const scroller = (name, ...contents) => make("div",
   { class: "scroll tall", tabindex: 0, role: "region", "aria-label": name }, ...contents);
@@ -86,3 +91,11 @@ function fillTable(table, title, note, columns, rows, sorted, attributes = () =>
     make("thead", {}, make("tr", {}, ...heads)), body);
   fill();
 }
+
+// The same without a title, which its card has.
+const table = (kind, ...rest) => {
+  const made = make("table", { class: kind });
+  fillTable(made, "", "", ...rest);
+  made.caption.remove();
+  return made;
+};
