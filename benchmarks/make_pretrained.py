@@ -18,6 +18,7 @@ import pandas as pd
 import tyro
 from pymatgen.core import Composition
 
+from benchmarks import provenance
 from data_prep.cache import open_dataset
 from data_prep.compositions import compositions
 from data_prep.files import write_text
@@ -191,9 +192,7 @@ def groups_table(run: Finished, p: Property, cells: Sequence[Composition]) -> li
 
 def standard_error(run: Finished, p: Property, subset: str) -> float:
     """Of the mean absolute error over the crystals of a subset."""
-    errors = run.errors(p)[run.predictions.subset == subset]
-    known = errors[np.isfinite(errors)]
-    return float(known.std(ddof=1) / np.sqrt(len(known)))
+    return provenance.standard_error(run.errors(p)[run.predictions.subset == subset])
 
 
 def validation_error(summary: Mapping[str, Any], p: Property) -> float:

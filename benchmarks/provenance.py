@@ -1,4 +1,4 @@
-"""Which code made a figure, and on what: kept beside every figure of `benchmarks/results`."""
+"""Which code made a figure, on what, and how sure it is: kept beside the figures of benchmarks."""
 
 import os
 import platform
@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import jax
+import numpy as np
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -36,3 +37,9 @@ def processor() -> str:
         return platform.processor() or platform.machine()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
+
+
+def standard_error(errors: np.ndarray) -> float:
+    """How far chance in the choice of crystals moves the mean of their errors; NaN: unknown."""
+    known = errors[np.isfinite(errors)]
+    return float(known.std(ddof=1) / np.sqrt(len(known)))

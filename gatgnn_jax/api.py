@@ -6,7 +6,7 @@ The same code as behind the commands, which add files and a terminal to it.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -15,7 +15,7 @@ from data_prep.properties import Task
 from data_prep.reading.given import Crystals, Given, Values, names_in
 from data_prep.workers import Workers
 from gatgnn_jax.batches.splits import subset_names
-from gatgnn_jax.choices import Device
+from gatgnn_jax.choices import ClassWeight, Device
 from gatgnn_jax.prediction.predictor import Predictor
 from gatgnn_jax.presets import PRESETS, PresetName, others_for
 from gatgnn_jax.runs.directory import RunDirectory, kept_crystals, next_run_directory
@@ -39,7 +39,7 @@ def fit(
     unit: str | None = None,
     transform: str | None = None,
     weight: str | Sequence[float] | None = None,
-    class_weight: Literal["balanced", "none"] = "balanced",
+    class_weight: ClassWeight = "balanced",
     device: Device = "auto",
     workers: Workers = None,
     quiet: bool = False,

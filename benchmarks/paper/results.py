@@ -56,7 +56,7 @@ def record(rows: list[Row], training: Training, seed: int, place: Place) -> None
         ending = f"_{p.name}" if len(config.properties) > 1 else ""
         values = {
             "test_mae": summary[f"test_mae{ending}"],
-            "test_standard_error": standard_error(run, p),
+            "test_standard_error": provenance.standard_error(absolute_test_errors(run, p)),
             "val_mae": summary[f"val_mae{ending}"],
             "best_epoch": summary["best_epoch"],
             "epochs_run": summary["epochs"],
@@ -81,13 +81,12 @@ def record(rows: list[Row], training: Training, seed: int, place: Place) -> None
         row["test_mae_std"] = statistics.stdev(row["test_mae"]) if len(row["seeds"]) > 1 else None
 
 
-def standard_error(run: RunDirectory, p: Property) -> float:
-    """How far chance in the choice of test crystals moves their mean absolute error."""
+def absolute_test_errors(run: RunDirectory, p: Property) -> np.ndarray:
+    """Absolute errors of a run's test crystals."""
     table = pd.read_csv(run.path / "predictions.csv")
     table = table[table["subset"] == "test"]
     ending = f"_{p.name}" if len(run.config().properties) > 1 else ""
-    errors = (table[f"prediction{ending}"] - table[f"target{ending}"]).abs().dropna()
-    return float(errors.std(ddof=1) / np.sqrt(len(errors)))
+    return (table[f"prediction{ending}"] - table[f"target{ending}"]).abs().to_numpy()
 
 
 def _new_row(training: Training, run: RunDirectory, p: Property) -> Row:
