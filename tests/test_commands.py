@@ -80,6 +80,8 @@ def test_data_without_its_option(capsys: pytest.CaptureFixture[str]) -> None:
     )
     assert main(["train", "one", "--data", "another"]) == 1
     assert "two data" in capsys.readouterr().err
+    assert main(["train", "one", "--data=another"]) == 1
+    assert "two data" in capsys.readouterr().err
 
 
 def test_help_names_no_default_twice(capsys: pytest.CaptureFixture[str]) -> None:

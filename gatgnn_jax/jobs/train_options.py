@@ -134,7 +134,7 @@ def parse(arguments: list[str]) -> TrainOptions:
         raise UserError(str(error)) from None
     if options.crystals is None:
         return options
-    if "--data" in arguments:
+    if _last_value(arguments, "--data") is not None:
         raise UserError(f"two data, {options.crystals} and --data {options.data}: give one")
     return replace(options, data=options.crystals, crystals=None)
 
