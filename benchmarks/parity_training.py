@@ -38,7 +38,6 @@ from gatgnn_jax.batches.chosen_device import use_device
 from gatgnn_jax.batches.splits import make_split
 from gatgnn_jax.cli import run_command
 from gatgnn_jax.pages.plots import STYLE, save
-from gatgnn_jax.prediction.columns import unit_of
 from gatgnn_jax.presets import PRESETS
 from gatgnn_jax.runs.config import DataInfo, RunConfig
 
@@ -192,7 +191,7 @@ def main(options: Options) -> int:
         "content_hash": crystals.dataset.content_hash,
         "sizes": {name: len(rows) for name, rows in crystals.subsets.items()},
         "property": options.property,
-        "unit": unit_of(crystals.config.properties[0]),
+        "unit": crystals.config.properties[0].trained_unit,
         "preset": "official",
         "layers": options.layers,
         "epochs": options.epochs,

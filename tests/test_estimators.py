@@ -40,9 +40,9 @@ def crystal(row: np.ndarray) -> Structure:
 class _Rows:
     """Rows of numbers in the place of crystals, as the checks of scikit-learn have them."""
 
-    def fit(self, X, y, groups=None):
+    def fit(self, X, y, groups=None, sample_weight=None):
         X = validate_data(self, X)
-        return super().fit([crystal(row) for row in X], y, groups)
+        return super().fit([crystal(row) for row in X], y, groups, sample_weight)
 
     def _predicted(self, X):
         X = validate_data(self, X, reset=False)
@@ -179,6 +179,31 @@ def test_groups_and_several_properties(crystals, untrained):
     split = RunDirectory.open(model.run_dir_)
     assert model.predictor_.config.properties[1].name == "target_2"
     assert split.config().data.split is None  # it is the crystals' own
+
+
+@pytest.mark.slow
+def test_sample_weights(crystals):
+    """Only their ratios count, and wrong values of weight 0 are not learned."""
+    structures, sizes = crystals
+    wrong = np.arange(len(sizes)) % 3 == 1
+    settings = TINY["settings"] | {"standardize": False}
+    model = GATGNNRegressor(
+        **TINY | {"epochs": 40, "batch_size": 8, "neurons": 16, "settings": settings}
+    )
+    y = np.where(wrong, 8 - sizes, sizes) - sizes.mean()
+
+    def error(weights):
+        predicted = clone(model).fit(structures, y, sample_weight=weights).predict(structures)
+        return np.abs(predicted + sizes.mean() - sizes).mean(), predicted
+
+    without, expected = error(None)
+    np.testing.assert_allclose(error(np.full(len(y), 3.0))[1], expected, rtol=1e-5)
+    assert error(np.where(wrong, 0, 2.0))[0] < 0.7 * without
+    with pytest.raises(UserError, match=r"it is -1 for 3: give weights of 0 or more"):
+        model.fit(structures, y, sample_weight=np.where(np.arange(len(y)) == 3, -1, 1))
+    weights = {"sample_weight": np.ones(len(y))}
+    scores = cross_val_score(clone(model).set_params(epochs=1), structures, y, cv=2, params=weights)
+    assert scores.shape == (2,)
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from benchmarks.paper.trainings import Place, Training
 from data_prep.errors import UserError
 from data_prep.files import write_text
 from data_prep.properties import Property
-from gatgnn_jax.prediction.columns import unit_of
+from gatgnn_jax.prediction.columns import trained_column
 from gatgnn_jax.runs.directory import RunDirectory
 
 Row = dict[str, Any]
@@ -85,8 +85,11 @@ def absolute_test_errors(run: RunDirectory, p: Property) -> np.ndarray:
     """Absolute errors of a run's test crystals."""
     table = pd.read_csv(run.path / "predictions.csv")
     table = table[table["subset"] == "test"]
-    ending = f"_{p.name}" if len(run.config().properties) > 1 else ""
-    return (table[f"prediction{ending}"] - table[f"target{ending}"]).abs().to_numpy()
+    properties = run.config().properties
+    predicted, target = (
+        trained_column(table, name, p, properties) for name in ("prediction", "target")
+    )
+    return (predicted - target).abs().to_numpy()
 
 
 def _new_row(training: Training, run: RunDirectory, p: Property) -> Row:
@@ -100,7 +103,7 @@ def _new_row(training: Training, run: RunDirectory, p: Property) -> Row:
     return {
         "name": training.name,
         "property": p.name,
-        "unit": unit_of(p),
+        "unit": p.trained_unit,
         "method": training.method,
         "model": settings["model"]["model"],
         "preset": training.preset,

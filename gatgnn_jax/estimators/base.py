@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.utils import Tags, check_consistent_length, check_random_state
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import assert_all_finite, check_is_fitted, column_or_1d
 
 from data_prep.errors import UserError, some_of
 from data_prep.files import replacing_folder
@@ -87,7 +87,7 @@ class CrystalEstimator(BaseEstimator):
         rest = {k: tuple(v) if isinstance(v, list) else v for k, v in (self.settings or {}).items()}
         return {"seed": self._seed()} | chosen | rest
 
-    def _fit(self, X: Crystals, y: Any, groups: Sequence[Any] | None) -> Self:
+    def _fit(self, X: Crystals, y: Any, groups: Sequence[Any] | None, sample_weight: Any) -> Self:
         """Train in a directory that goes with the estimator."""
         if not 0 < self.validation_fraction < 1:
             raise ValueError(
@@ -99,6 +99,10 @@ class CrystalEstimator(BaseEstimator):
         check_consistent_length(X, y)
         if len(X) < 2:
             raise ValueError(f"n_samples={len(X)}: give crystals to train and to validate with")
+        if sample_weight is not None:
+            sample_weight = column_or_1d(sample_weight, dtype=np.float64)
+            check_consistent_length(X, sample_weight)
+            assert_all_finite(sample_weight, input_name="sample_weight")
         share = 100 * self.validation_fraction
         self._keep_in(tempfile.mkdtemp(prefix="gatgnn-"))
         self._predictor = fit(
@@ -108,6 +112,7 @@ class CrystalEstimator(BaseEstimator):
             task=None if np.ndim(y) > 1 and np.shape(y)[1] > 1 else self._task,  # of one alone
             split=f"{100 - share}:{share}:0",
             groups=groups,
+            weight=sample_weight,
             run_dir=self.run_dir_,
             preset=self.preset,
             device=self.device,

@@ -29,10 +29,17 @@ class GATGNNClassifier(ClassifierMixin, CrystalEstimator):
 
     _task: ClassVar[Task] = "classification"
 
-    def fit(self, X: Crystals, y: Any, groups: Sequence[Any] | None = None) -> Self:
+    def fit(
+        self,
+        X: Crystals,
+        y: Any,
+        groups: Sequence[Any] | None = None,
+        sample_weight: Sequence[float] | np.ndarray | None = None,
+    ) -> Self:
         """Train on crystals X [C] and their classes y [C]: numbers, words, or true and false.
 
         With `groups` [C] the validation crystals are of other groups than the training crystals.
+        By `sample_weight` [C] their losses count in training; 0: not learned from.
 
         Raises:
             UserError: crystals and classes that do not fit together, or too few of them.
@@ -43,7 +50,7 @@ class GATGNNClassifier(ClassifierMixin, CrystalEstimator):
         classes, numbers = np.unique(y, return_inverse=True)
         if len(classes) < 2:
             raise ValueError(f"y has one class only, {classes[0]!r}: give two or more")
-        self._fit(X, numbers, groups)
+        self._fit(X, numbers, groups, sample_weight)
         self.classes_ = classes
         return self
 

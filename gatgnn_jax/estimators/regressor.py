@@ -44,10 +44,17 @@ class GATGNNRegressor(RegressorMixin, CrystalEstimator):
 
     _task: ClassVar[Task] = "regression"
 
-    def fit(self, X: Crystals, y: Any, groups: Sequence[Any] | None = None) -> Self:
+    def fit(
+        self,
+        X: Crystals,
+        y: Any,
+        groups: Sequence[Any] | None = None,
+        sample_weight: Sequence[float] | np.ndarray | None = None,
+    ) -> Self:
         """Train on crystals X [C] and their values y [C], or [C, T] of several properties.
 
         With `groups` [C] the validation crystals are of other groups than the training crystals.
+        By `sample_weight` [C] their losses count in training; 0: not learned from.
 
         Raises:
             UserError: crystals and values that do not fit together, or too few of them.
@@ -56,7 +63,7 @@ class GATGNNRegressor(RegressorMixin, CrystalEstimator):
             y = check_array(y, dtype=np.float64, ensure_2d=False, ensure_all_finite="allow-nan")
             if y.ndim == 1 or y.shape[1] == 1:  # of several some may be missing
                 assert_all_finite(y, input_name="y")
-        return self._fit(X, y, groups)
+        return self._fit(X, y, groups, sample_weight)
 
     def predict(self, X: Crystals) -> np.ndarray:
         """Values in the unit of y: float64 [C], or [C, T] of several properties.

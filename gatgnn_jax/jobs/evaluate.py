@@ -25,7 +25,7 @@ from gatgnn_jax.batches.splits import SUBSETS
 from gatgnn_jax.cli import output_folder
 from gatgnn_jax.models.base import ModelState
 from gatgnn_jax.objective import METRICS, metrics, network_targets, value_slices
-from gatgnn_jax.prediction.columns import digits_of, to_csv, unit_of
+from gatgnn_jax.prediction.columns import digits_of, to_csv
 from gatgnn_jax.prediction.coverage import coverage_groups
 from gatgnn_jax.prediction.engines import DatasetPredictor
 from gatgnn_jax.prediction.intervals import LEVEL
@@ -244,5 +244,5 @@ def metrics_table(predictions: SubsetPredictions) -> Table:
             own = metrics(predicted[:, slices[t]], target[:, [t]], [p])
             values = [f"{own[key]:.4f}" if key in own else "" for key in names]
             known = int((~np.isnan(target[:, t])).sum())
-            table.add_row(subset, p.name, unit_of(p), f"{known:,}", *values)
+            table.add_row(subset, p.name, p.trained_unit, f"{known:,}", *values)
     return table

@@ -35,7 +35,6 @@ from gatgnn_jax.pages.finished import Finished
 from gatgnn_jax.pages.folds_page import write_folds_page
 from gatgnn_jax.pages.report import read_finished
 from gatgnn_jax.pipeline import Execution, create, go_on
-from gatgnn_jax.prediction.columns import unit_of
 from gatgnn_jax.runs.directory import RunDirectory, next_run_directory, to_json, visible_files
 from gatgnn_jax.runs.one_writer import one_writer
 from gatgnn_jax.training.prepare import NewRun, Prepared
@@ -287,7 +286,7 @@ def closing_lines(summary: dict[str, Any], properties: Sequence[Property]) -> st
         over = summary["over_trainings"].get(f"test_{name}{ending}")
         if over is None:  # there are no test crystals
             continue
-        unit = "" if is_class or not unit_of(p) else f" {unit_of(p)}"
+        unit = "" if is_class or not p.trained_unit else f" {p.trained_unit}"
         spread = "" if over["std"] is None else f" ± {over['std']:.4f}"
         together = summary["all_together"][name + ending]
         lines.append(

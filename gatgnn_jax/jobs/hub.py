@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from data_prep.errors import UserError, one_line
 from data_prep.files import write_text
 from data_prep.progress import plain_console
-from gatgnn_jax.prediction.columns import unit_of
 from gatgnn_jax.prediction.reliability import INTERVALS, NEIGHBORS
 from gatgnn_jax.runs.config import RunConfig
 from gatgnn_jax.runs.directory import RunDirectory, visible_files
@@ -119,7 +118,7 @@ def card(name: str, config: RunConfig, summary: Mapping[str, Any]) -> str:
             for score in names:
                 value = summary.get(f"{subset}_{score}" + (f"_{p.name}" if several else ""))
                 if value is not None:
-                    unit = unit_of(p) if score == "mae" else ""
+                    unit = p.trained_unit if score == "mae" else ""
                     lines.append(f"| {p.name} | {subset} | {score} | {value:.4f} {unit} |")
     scores = ["| property | subset | score | value |", "|---|---|---|---|", *lines] if lines else []
     model, train, elements = config.model, config.train, sorted(config.data.element_counts)

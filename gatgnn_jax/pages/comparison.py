@@ -13,7 +13,6 @@ from gatgnn_jax.objective import METRICS, metrics
 from gatgnn_jax.pages.assemble import assemble
 from gatgnn_jax.pages.finished import Finished
 from gatgnn_jax.pages.report_numbers import learning_curves, short
-from gatgnn_jax.prediction.columns import unit_of
 
 TITLE = "Runs compared – gatgnn_jax"
 STYLES = ("style.css", "report.css", "comparison.css")
@@ -91,7 +90,7 @@ def _property_numbers(p: Property, runs: Sequence[Finished], ids: Sequence[str])
     predicted = np.array([run.predicted(q)[at] for run, q, at in together]).reshape(len(runs), -1)
     return {
         "name": p.name,
-        "unit": unit_of(p),
+        "unit": p.trained_unit,
         "task": p.task,
         "metrics": {name: metric.label for name, metric in METRICS[p.task].items()},
         "differ": int((~same & ~np.isnan(targets).any(axis=0)).sum()),

@@ -11,7 +11,6 @@ from data_prep.errors import Skipped
 from gatgnn_jax.models.global_attention import label_of
 from gatgnn_jax.objective import value_slices
 from gatgnn_jax.pages.assemble import assemble, crystal_data
-from gatgnn_jax.prediction.columns import in_own_unit
 from gatgnn_jax.prediction.explanation import Explanation
 from gatgnn_jax.prediction.result import Predictions
 
@@ -120,7 +119,7 @@ def _worth(prediction: Predictions, t: int) -> str:
         parts.append(f"90 %: {interval}")
     nearest = prediction.neighbors and prediction.neighbors[0]
     if nearest:
-        value = float(in_own_unit(p, nearest.values[t]))
+        value = float(p.in_own_unit(nearest.values[t]))
         known = f"{value:.4g} {p.unit}"
         if p.classes and not np.isnan(value):
             known = p.classes[int(value)]
@@ -140,11 +139,11 @@ def prediction_texts(prediction: Predictions) -> list[dict[str, str]]:
         place = int(values.argmax())  # of more than two classes the likeliest
         value = values[place]
         transformed = f"{value:.4f}"
-        if prediction.uncertainty is not None:
-            spread = prediction.uncertainty[0, own][place]
+        if prediction.transformed_uncertainty is not None:
+            spread = prediction.transformed_uncertainty[0, own][place]
             transformed += f" ± {spread:.4f}"
             if p.is_rescaled:  # it is not the same upwards and downwards
-                low, high = in_own_unit(p, np.array([value - spread, value + spread]))
+                low, high = p.in_own_unit(np.array([value - spread, value + spread]))
                 unit += f" ({low:.4g} to {high:.4g})"
         name = p.name.replace("_", " ")
         if p.task == "classification":

@@ -14,7 +14,6 @@ from data_prep.properties import Property
 from gatgnn_jax.objective import METRICS
 from gatgnn_jax.pages.finished import Finished
 from gatgnn_jax.pages.plots import parity
-from gatgnn_jax.prediction.columns import unit_of
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -69,7 +68,7 @@ def folds_page(
         ending = f"_{p.name}" if len(properties) > 1 else ""
         keys = {f"test_{key}{ending}": own.label for key, own in METRICS[p.task].items()}
         keys = {key: label for key, label in keys.items() if key in summary["over_trainings"]}
-        unit = f" ({unit_of(p)})" if unit_of(p) else ""
+        unit = f" ({p.trained_unit})" if p.trained_unit else ""
         head = ["training", "fold", "seed", *keys.values()]
         rows = [
             [own["name"], own["fold"] or "", own["seed"], *(_short(own[key]) for key in keys)]

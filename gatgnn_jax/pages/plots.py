@@ -17,7 +17,6 @@ from gatgnn_jax.objective import known_pairs, metrics, value_slices
 from gatgnn_jax.pages.calibration import coverage, reliability
 from gatgnn_jax.pages.classes import roc_curves
 from gatgnn_jax.pages.finished import Finished
-from gatgnn_jax.prediction.columns import unit_of
 
 COLORS = {"train": "#9aa5b1", "val": "#e08e2b", "test": "#1f6fb2"}
 STYLE = {
@@ -240,7 +239,7 @@ def class_title(p: Property, number: int) -> str:
 
 def with_unit(text: str, p: Property) -> str:
     """A text for a picture with the unit that the model works with."""
-    unit = unit_of(p)
+    unit = p.trained_unit
     return f"{text} ({plain(unit)})" if unit else text
 
 

@@ -20,7 +20,7 @@ from gatgnn_jax.objective import METRICS, metrics
 from gatgnn_jax.pages.calibration import calibration_numbers
 from gatgnn_jax.pages.classes import class_numbers
 from gatgnn_jax.pages.finished import Finished
-from gatgnn_jax.prediction.columns import digits_of, in_own_unit, unit_of
+from gatgnn_jax.prediction.columns import digits_of
 from gatgnn_jax.prediction.coverage import coverage_groups
 from gatgnn_jax.presets import PRESETS
 from gatgnn_jax.runs.config import RunConfig
@@ -96,7 +96,7 @@ def property_numbers(
     elements = groups(lambda row: sorted(element.symbol for element in cells[row]))
     return {
         "name": p.name,
-        "unit": unit_of(p),
+        "unit": p.trained_unit,
         "own_unit": p.unit,
         "log": p.transform == "log10",
         "task": p.task,
@@ -169,9 +169,7 @@ def own_unit_error(p: Property, run: Finished, rows: np.ndarray) -> float:
     """Mean absolute error in the property's own unit, GPa for a modulus; NaN for classes."""
     if p.task == "classification":
         return np.nan
-    values, truth = (
-        in_own_unit(p, own[rows])[:, None] for own in (run.predicted(p), run.target(p))
-    )
+    values, truth = (p.in_own_unit(own[rows])[:, None] for own in (run.predicted(p), run.target(p)))
     return metrics(values, truth, [p])["mae"]
 
 

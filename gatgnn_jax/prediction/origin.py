@@ -7,7 +7,6 @@ from typing import Any
 
 from data_prep.errors import UserError
 from data_prep.properties import Property
-from gatgnn_jax.prediction.columns import unit_of
 from gatgnn_jax.runs.directory import RunDirectory
 from gatgnn_jax.runs.ready_made import PRETRAINED
 
@@ -28,7 +27,7 @@ class Origin:
         lines = []
         for p, error in zip(properties, errors, strict=True):
             what = "a class" if p.task == "classification" else f"in {p.unit or 'its own unit'}"
-            trained = f" (trained as {unit_of(p)})" if p.is_rescaled else ""
+            trained = f" (trained as {p.trained_unit})" if p.is_rescaled else ""
             lines.append(f"{p.name} {what}{trained}: {error or 'error not known'}")
         return [*lines, f"from {self.name}"] if self.name else lines
 
@@ -58,6 +57,6 @@ def _error_of(p: Property, summary: dict[str, Any], several: bool) -> str:
     for subset, words in (("test", "test"), ("val", "validation")):
         value = summary.get(f"{subset}_{metric}{ending}")
         if isinstance(value, int | float):
-            unit = "" if p.task == "classification" else f" {unit_of(p)}"
+            unit = "" if p.task == "classification" else f" {p.trained_unit}"
             return f"{words} {label} {value:.4g}{unit}".rstrip()
     return ""

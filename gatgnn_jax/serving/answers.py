@@ -21,7 +21,7 @@ from gatgnn_jax.pages.explain_page import (
     explain_data,
     interval_text,
 )
-from gatgnn_jax.prediction.columns import digits_of, in_own_unit, to_csv
+from gatgnn_jax.prediction.columns import digits_of, to_csv
 from gatgnn_jax.prediction.evidence import Evidence
 from gatgnn_jax.prediction.explanation import Explanation
 from gatgnn_jax.prediction.predictor import Predictor
@@ -152,7 +152,7 @@ def value_data(prediction: Predictions, evidence: Evidence) -> Iterator[dict[str
             "interval": interval_text(prediction, t),
             "warning": prediction.warnings[0],
             "unit": "probability" if p.task == "classification" else p.unit,
-            "networks": in_own_unit(p, evidence.members[:, column]).tolist(),
+            "networks": p.in_own_unit(evidence.members[:, column]).tolist(),
             "elements": list(evidence.element_counts.items()),
             "strangeness": _finite(evidence.strangeness),
             "limit": _finite(evidence.limit),
@@ -196,7 +196,7 @@ def true_value(p: Property, known: float) -> float | str | None:
     """A training crystal's value in its own unit, or its class; None if it is not known."""
     if p.task == "classification":
         return p.class_names[int(known)] if np.isfinite(known) else None
-    return _finite(float(in_own_unit(p, np.array(known))))
+    return _finite(float(p.in_own_unit(np.array(known))))
 
 
 def _finite(number: float) -> float | None:

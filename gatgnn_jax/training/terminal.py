@@ -13,7 +13,6 @@ from rich.text import Text
 
 from data_prep.properties import Property
 from gatgnn_jax.objective import METRICS
-from gatgnn_jax.prediction.columns import unit_of
 
 SECONDS_BETWEEN_LINES = 5.0
 
@@ -137,7 +136,7 @@ def closing_lines(
             shown = {"accuracy": "accuracy", "balanced_accuracy": "balanced", "auc": "AUC"}
             units = {}
         else:
-            shown, units = {"mae": "MAE", "r2": "R²"}, {"mae": f" {unit_of(p)}".rstrip()}
+            shown, units = {"mae": "MAE", "r2": "R²"}, {"mae": f" {p.trained_unit}".rstrip()}
         texts = [
             f"{label} {scores[name]:.4f}{units.get(name, '')}"
             for name, label in shown.items()
