@@ -2,14 +2,16 @@
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from benchmarks.paper import __main__ as paper
 from benchmarks.paper import results
-from benchmarks.paper.networks import models_markdown
+from benchmarks.paper.networks import compare, models_markdown
 from benchmarks.paper.studies import STUDIES, in_full
 from benchmarks.paper.trainings import Place, Sample, Training, sample
 from data_prep.cache import BUNDLED
@@ -172,20 +174,60 @@ def test_missing_data_and_failed_trainings_are_told(data_dir: Path, tmp_path: Pa
         list(paper.train_all(Place(data_dir, tmp_path / "runs"), [(broken, 0)], 1))
 
 
+@pytest.mark.slow
+def test_networks_are_compared_out_of_fold(data_dir: Path, tmp_path: Path) -> None:
+    """By the tables of their folds, crystal by crystal."""
+    folds = ("--folds=3", *TINY)
+    first = Training(
+        "bulk_modulus,poisson_ratio",
+        "A",
+        "crystals.jsonl.gz",
+        None,
+        "paper-cgcnn",
+        1,
+        folds,
+        note="one",
+    )
+    other = replace(first, method="B", options=(*folds, "--seed=3"))
+    place = Place(data_dir, tmp_path / "runs")
+    rows = compare(place, [first, other], 2)
+    tables = [
+        pd.read_csv(place.run(t, 0) / "predictions.csv").set_index("id").sort_index()
+        for t in (first, other)
+    ]
+    assert len(rows) == 4 and len(tables[0]) == 60
+    for name, unit in (("bulk_modulus", "log10_"), ("poisson_ratio", "")):
+        errors = [
+            (own[f"prediction_{unit}{name}"] - own[f"target_{unit}{name}"]).abs() for own in tables
+        ]
+        a, b = (row for row in rows if row["property"] == name)
+        assert a["above_first"] == a["its_standard_error"] == 0
+        assert (a["mae"], b["mae"]) == pytest.approx([own.mean() for own in errors])
+        assert b["standard_error"] == pytest.approx(errors[1].std() / 60**0.5)
+        assert b["above_first"] == pytest.approx(b["mae"] - a["mae"])
+        assert b["its_standard_error"] == pytest.approx((errors[1] - errors[0]).std() / 60**0.5)
+    assert compare(place, [first, other], 2) == rows  # nothing is trained again
+
+
 def test_networks_stand_side_by_side() -> None:
-    def row(method: str, target: str, parameters: int, *errors: float) -> results.Row:
-        spread = float(np.std(errors, ddof=1)) if len(errors) > 1 else None
+    def row(method: str, target: str, *numbers: float) -> results.Row:
+        names = ("mae", "standard_error", "above_first", "its_standard_error")
         return {
-            "method": method, "property": target, "unit": "log10(GPa)", "parameters": parameters,
-            "seeds": list(range(len(errors))), "test_mae": list(errors),
-            "test_mae_mean": float(np.mean(errors)), "test_mae_std": spread,
+            "method": method, "recipe": "one recipe", "epochs": 50, "property": target,
+            "unit": "", "parameters": 1200, **dict(zip(names, numbers, strict=True)),
         }  # fmt: skip
 
-    rows = [row("A", "bulk_modulus", 1200, 0.04, 0.05), row("B", "shear_modulus", 7, 0.1)]
+    rows = [
+        row("A", "hardness", 0.05, 0.002, 0, 0),
+        row("A", "strength", 0.5, 0.02, 0, 0),
+        row("B", "hardness", 0.04, 0.002, -0.01, 0.001),
+        row("B", "strength", 0.501, 0.02, 0.001, 0.0008),
+    ]
     speeds = [{"name": "A", "trained_per_second": 1234.5, "predicted_per_second": 9876.0}]
     titles, _, *lines = models_markdown(rows, speeds).splitlines()
-    assert titles.endswith("| bulk modulus, log10(GPa) | shear modulus, log10(GPa) |")
+    assert titles.endswith("| hardness | strength |")
     assert lines == [
-        "| A | 1,200 | 1,234 | 9,876 | 0.0450 ± 0.0071 (2) | – |",
-        "| B | 7 | – | – | – | 0.1000 (1) |",
+        "| A | one recipe, 50 epochs | 1,200 | 1,234 | 9,876 | 0.0500 ± 0.0020 | 0.5000 ± 0.0200 |",
+        "| B | one recipe, 50 epochs | 1,200 | – | – | 0.0400 ± 0.0020 (-0.0100 ± 0.0010) | "
+        "0.5010 ± 0.0200 (level) |",
     ]

@@ -19,8 +19,14 @@ from benchmarks import provenance
 from benchmarks.paper import results
 from benchmarks.paper.features import features, features_markdown
 from benchmarks.paper.figures import figure4, table5, table5_markdown
-from benchmarks.paper.networks import models_markdown, speeds
-from benchmarks.paper.studies import FULL_EPOCHS, STUDIES, in_full
+from benchmarks.paper.networks import compare, models_markdown, speeds
+from benchmarks.paper.studies import (
+    FULL_EPOCHS,
+    STUDIES,
+    in_full,
+    models,
+    models_as_published,
+)
 from benchmarks.paper.trainings import Place, Training, train_all
 from data_prep.errors import UserError
 from data_prep.files import write_text
@@ -107,12 +113,19 @@ def study(options: Options) -> None:
             value = row["test_mae"][row["seeds"].index(seed)]
             told = f"{row['property']}, {training.method}, seed {seed}"
             console.print(f"{told}: test MAE {value:.4f}")
-    if options.name == "models":
-        table = models_markdown(rows, speeds_once(options, trainings, place))
-    else:
-        of_paper = options.name not in ("large", "best", "ready")
-        table = results.markdown(rows, FULL_EPOCHS if of_paper else None)
-    publish(options, table)
+    of_paper = options.name not in ("large", "best", "ready")
+    publish(options, results.markdown(rows, FULL_EPOCHS if of_paper else None))
+    console.print(f"see {path} and {path.with_suffix('.md')}")
+
+
+def networks(options: Options) -> None:
+    """Train every network in folds, one recipe for all or with `--full` the paper's too."""
+    trainings = [*models(), *models_as_published()] if options.full else models()
+    place = Place(options.data_dir, options.runs)
+    rows = compare(place, trainings, options.jobs)
+    path = options.out / "models.json"
+    results.write_rows(path, rows)
+    publish(options, models_markdown(rows, speeds_once(options, models(), place)))
     console.print(f"see {path} and {path.with_suffix('.md')}")
 
 
@@ -157,6 +170,8 @@ def main(options: Options) -> int:
     """Run a study, or draw a figure from the runs of one."""
     if options.name in STUDIES:
         study(options)
+    elif options.name == "models":
+        networks(options)
     else:
         figure(options)
     return 0

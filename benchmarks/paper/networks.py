@@ -1,16 +1,21 @@
-"""The networks side by side: the errors of study `models`, and how fast each one is."""
+"""The networks side by side: out-of-fold errors, what chance does to them, and speeds."""
 
+import json
 import statistics
 import time
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from rich.progress import track
 
-from benchmarks.paper.results import Row, error
-from benchmarks.paper.trainings import Place, Training
+from benchmarks import provenance
+from benchmarks.paper.results import Row, absolute_errors
+from benchmarks.paper.trainings import Place, Training, train_all
 from gatgnn_jax.batches.chosen_device import use_device
+from gatgnn_jax.jobs.folds import read_members
 from gatgnn_jax.jobs.train_options import asked_for, parse
+from gatgnn_jax.runs.directory import RunDirectory
 from gatgnn_jax.training.loop import Trainer
 from gatgnn_jax.training.prepare import prepare
 
@@ -56,23 +61,85 @@ def speeds(trainings: Sequence[Training], place: Place) -> list[Row]:
     ]
 
 
+def compare(place: Place, trainings: Sequence[Training], jobs: int) -> list[Row]:
+    """Train what is not trained yet; out-of-fold errors of each property, beside the first
+    network's of the same recipe (`note`).
+
+    A row a training and property: the mean absolute error and its standard error over crystals,
+    and by how much it is above the first network's, with the standard error of that (of the
+    differences crystal by crystal, which is far smaller than that of either).
+
+    Raises:
+        UserError: the data is not there, or a training failed.
+    """
+    for _ in train_all(place, [(training, 0) for training in trainings], jobs):
+        pass
+    rows: list[Row] = []
+    first: dict[tuple[str, str], np.ndarray] = {}
+    for training in trainings:
+        path = place.run(training, 0)
+        member = RunDirectory.open(path / read_members(path)[0].name)
+        config, summary = member.config(), member.read_json("summary.json")
+        table = pd.read_csv(path / "predictions.csv", converters={"id": str}).sort_values("id")
+        for p in config.properties:
+            error = absolute_errors(table, p, config.properties)
+            reference = first.setdefault((training.note, p.name), error)
+            rows.append(
+                {
+                    "name": training.name,
+                    "method": training.method,
+                    "recipe": training.note,
+                    "epochs": training.epochs,
+                    "property": p.name,
+                    "unit": p.trained_unit,
+                    "parameters": summary["parameters"],
+                    "crystals": len(error),
+                    "mae": float(error.mean()),
+                    "standard_error": provenance.standard_error(error),
+                    "above_first": float((error - reference).mean()),
+                    "its_standard_error": provenance.standard_error(error - reference),
+                    "settings": {
+                        name: json.loads(config.to_json())[name]
+                        for name in ("graph", "model", "train")
+                    },
+                    "versions": summary["versions"] | {"python": summary["python"]},
+                    "commit": provenance.commit(),
+                    "machine": provenance.machine(),
+                }
+            )
+    return rows
+
+
 def models_markdown(rows: Sequence[Row], speeds: Sequence[Row]) -> str:
-    """A line a network: its size, its speed, and its test error of each property."""
+    """A line a network and recipe: its size, its speed, and its error of each property.
+
+    Behind it how far it is from the first network's, or that two standard errors of it do not tell
+    them apart.
+    """
     by_method = {row["name"]: row for row in speeds}
     targets = dict.fromkeys(row["property"] for row in rows)
-    cells = {(row["method"], row["property"]): row for row in rows}
+    cells = {(row["method"], row["recipe"], row["property"]): row for row in rows}
     units = {row["property"]: f", {row['unit']}" if row["unit"] else "" for row in rows}
     titles = [f"{target.replace('_', ' ')}{units[target]}" for target in targets]
-    columns = ["network", "parameters", "trained / s", "predicted / s", *titles]
+    columns = ["network", "recipe", "parameters", "trained / s", "predicted / s", *titles]
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
-    for method in dict.fromkeys(row["method"] for row in rows):
-        own = {target: cells.get((method, target)) for target in targets}
-        size = next(row["parameters"] for row in own.values() if row is not None)
+    for method, recipe in dict.fromkeys((row["method"], row["recipe"]) for row in rows):
+        own = [cells[method, recipe, target] for target in targets]
         speed = by_method.get(method)
         rates = ("trained_per_second", "predicted_per_second")
         shown = ["–" if speed is None else f"{speed[rate]:,.0f}" for rate in rates]
-        errors = [
-            "–" if row is None else f"{error(row)} ({len(row['seeds'])})" for row in own.values()
-        ]
-        lines.append(f"| {' | '.join([method, f'{size:,}', *shown, *errors])} |")
+        told = [f"{recipe}, {own[0]['epochs']} epochs", f"{own[0]['parameters']:,}"]
+        errors = [compared(row) for row in own]
+        lines.append(f"| {' | '.join([method, *told, *shown, *errors])} |")
     return "\n".join(lines) + "\n"
+
+
+def compared(row: Row) -> str:
+    """An error with its standard error, and how it compares with the first network's."""
+    error = f"{row['mae']:.4f} ± {row['standard_error']:.4f}"
+    difference, chance = row["above_first"], row["its_standard_error"]
+    if chance == 0:  # it is the first
+        return error
+    if abs(difference) < 2 * chance:
+        return f"{error} (level)"
+    return f"{error} ({difference:+.4f} ± {chance:.4f})"

@@ -84,12 +84,15 @@ def record(rows: list[Row], training: Training, seed: int, place: Place) -> None
 def absolute_test_errors(run: RunDirectory, p: Property) -> np.ndarray:
     """Absolute errors of a run's test crystals."""
     table = pd.read_csv(run.path / "predictions.csv")
-    table = table[table["subset"] == "test"]
-    properties = run.config().properties
+    return absolute_errors(table[table["subset"] == "test"], p, run.config().properties)
+
+
+def absolute_errors(table: pd.DataFrame, p: Property, properties: Sequence[Property]) -> np.ndarray:
+    """Absolute errors of a table of predictions, in the unit that is trained on."""
     predicted, target = (
         trained_column(table, name, p, properties) for name in ("prediction", "target")
     )
-    return (predicted - target).abs().to_numpy()
+    return (predicted - target).abs().dropna().to_numpy()
 
 
 def _new_row(training: Training, run: RunDirectory, p: Property) -> Row:

@@ -7,6 +7,7 @@ stated size; `in_full` makes the paper's size and epochs of them.
 from dataclasses import replace
 
 from benchmarks.paper.trainings import Sample, Training
+from gatgnn_jax.presets import PresetName
 
 ELASTIC = "mp_elastic.jsonl.gz"
 ELASTIC_SPLIT = "mp_elastic_split.json"
@@ -16,7 +17,8 @@ MEGNET = "mp_megnet.jsonl.gz"
 
 FULL_EPOCHS = 500
 ABLATION_EPOCHS = 60
-SAMPLE_EPOCHS = 60
+START_EPOCHS = 100
+FOLDS_EPOCHS = 50
 READY_EPOCHS = 40
 SAMPLE = Sample(3000, 1000, 1000)
 LARGE = Sample(14000, 2000, 4000)
@@ -68,7 +70,7 @@ def table2() -> list[Training]:
             CGCNN,
             replace(SAMPLE, of=of),
             "paper-cgcnn",
-            SAMPLE_EPOCHS,
+            ABLATION_EPOCHS,
             paper_mae=mae,
             paper_size=size,
             note=SAMPLE_NOTE,
@@ -95,7 +97,7 @@ def table3() -> list[Training]:
             MEGNET,
             SAMPLE,
             "paper-megnet",
-            SAMPLE_EPOCHS,
+            ABLATION_EPOCHS,
             paper_mae=mae,
             paper_size=size,
             note=SAMPLE_NOTE,
@@ -143,7 +145,7 @@ def table4() -> list[Training]:
                         CGCNN,
                         replace(SAMPLE, of="27430"),
                         "paper-cgcnn",
-                        SAMPLE_EPOCHS,
+                        ABLATION_EPOCHS,
                         options,
                         mae,
                         16485,
@@ -171,74 +173,86 @@ def table4() -> list[Training]:
 def transfer() -> list[Training]:
     """Section 4's transfer: a plentiful property first, then a scarce one."""
     plentiful = next(t for t in table2() if t.target == "formation_energy")
-    trainings = []
-    for size in (500, 2041):
-        for method, start, options in (
-            ("from scratch", None, ()),
-            ("from formation energy", plentiful, ()),
-            ("from formation energy, attention layers frozen", plentiful, ("--freeze=embed,agat",)),
-        ):
-            trainings.append(
-                Training(
-                    "bulk_modulus",
-                    method,
-                    ELASTIC,
-                    ELASTIC_SPLIT,
-                    "paper-cgcnn",
-                    ABLATION_EPOCHS,
-                    options,
-                    train_size=size,
-                    init_from=start,
-                )
-            )
-    return trainings
-
-
-def models() -> list[Training]:
-    """Every network on the same crystals, with the same training."""
-    methods: dict[str, tuple[str, ...]] = {
-        "GATGNN": (),
-        "AGAT": TABLE_4_METHODS["AGAT"],
-        "GAT": TABLE_4_METHODS["GAT"],
-        "CGCNN": ("--model=cgcnn",),
-        "MEGNet": ("--model=megnet",),
+    plentiful = replace(in_full(plentiful), epochs=START_EPOCHS)
+    methods: dict[str, tuple[Training | None, tuple[str, ...]]] = {
+        "from scratch": (None, ()),
+        "from formation energy": (plentiful, ()),
+        "from formation energy, attention layers frozen": (plentiful, ("--freeze=embed,agat",)),
     }
     return [
         Training(
-            target,
+            "bulk_modulus",
             method,
             ELASTIC,
             ELASTIC_SPLIT,
-            "paper-cgcnn",
-            FULL_EPOCHS,
+            "default",
+            ABLATION_EPOCHS,
             options,
-            paper_size=2041,
+            train_size=size,
+            init_from=start,
         )
-        for target in ("bulk_modulus", "shear_modulus", "poisson_ratio")
-        for method, options in methods.items()
+        for size in (100, 500, 2041)
+        for method, (start, options) in methods.items()
+    ]
+
+
+RECIPE = (
+    "--schedule=one-cycle", "--learning-rate=2e-3", "--weight-decay=0.01", "--batch-size=64",
+    "--huber-delta=0.1", "--averaging=0.998",
+)  # fmt: skip
+"""Batches of 64 and a one-cycle rate suit all networks (docs/experiments.md)."""
+
+NETWORKS: dict[str, tuple[PresetName, tuple[str, ...]]] = {
+    "GATGNN": ("paper-cgcnn", ()),
+    "AGAT": ("paper-cgcnn", TABLE_4_METHODS["AGAT"]),
+    "GAT": ("paper-cgcnn", TABLE_4_METHODS["GAT"]),
+    "CGCNN": ("cgcnn", ()),
+    "MEGNet": ("paper-cgcnn", ("--model=megnet",)),
+    "gated GATGNN": ("gated", ()),
+}
+"""The presets that networks start from, all with CGCNN's graphs, and further settings."""
+
+
+def models() -> list[Training]:
+    """Every network on the same crystals with the same training; five folds, so that each crystal
+    is predicted once by networks that have not seen its formula."""
+    return [
+        Training(
+            "bulk_modulus,shear_modulus,poisson_ratio",
+            method,
+            ELASTIC_ALL,
+            None,
+            preset,
+            FOLDS_EPOCHS,
+            (*RECIPE, *options, "--folds=5"),
+            note="one recipe",
+        )
+        for method, (preset, options) in NETWORKS.items()
+    ]
+
+
+def models_as_published() -> list[Training]:
+    """The same with the GATGNN paper's training, which is no other network's own."""
+    return [
+        replace(
+            training,
+            epochs=FULL_EPOCHS,
+            options=tuple(o for o in training.options if o not in RECIPE),
+            note="the paper's",
+        )
+        for training in models()
+        if training.preset != "gated"
     ]
 
 
 def large() -> list[Training]:
-    """The networks where there are more crystals: equal data, epochs and training for all.
-
-    Batches of 64 and a one-cycle rate suit all of them (docs/experiments.md).
-    """
-    recipe = (
-        "--schedule=one-cycle", "--learning-rate=2e-3", "--weight-decay=0.01",
-        "--batch-size=64", "--huber-delta=0.1", "--averaging=0.998",
-    )  # fmt: skip
-    methods = {
-        "GATGNN": ("paper-cgcnn", ()),
-        "CGCNN": ("cgcnn", ()),
-        "MEGNet": ("paper-cgcnn", ("--model=megnet",)),
-        "gated GATGNN": ("gated", ()),
-        "gated GATGNN, 128 neurons": ("gated", ("--neurons=128",)),
-    }
+    """The networks where there are more crystals: equal data, epochs and training for all."""
+    networks = {name: NETWORKS[name] for name in ("GATGNN", "CGCNN", "MEGNet", "gated GATGNN")}
+    networks["gated GATGNN, 128 neurons"] = ("gated", ("--neurons=128",))
     return [
-        Training(target, method, CGCNN, LARGE, preset, LARGE_EPOCHS, (*recipe, *options))
+        Training(target, method, CGCNN, LARGE, preset, LARGE_EPOCHS, (*RECIPE, *options))
         for target in ("formation_energy", "band_gap")
-        for method, (preset, options) in methods.items()
+        for method, (preset, options) in networks.items()
     ]
 
 
@@ -280,7 +294,6 @@ STUDIES = {
     "table3": table3,
     "table4": table4,
     "transfer": transfer,
-    "models": models,
     "large": large,
     "best": best,
     "ready": ready,

@@ -18,6 +18,7 @@ import numpy as np
 from data_prep.errors import UserError
 from data_prep.files import replacing, write_text
 from gatgnn_jax.batches.splits import SUBSETS
+from gatgnn_jax.jobs.folds import is_several
 
 Split = dict[str, list[str]]
 
@@ -55,7 +56,7 @@ class Training:
         apart_from: a split file beside the data whose val and test crystals are kept out of both
             as well.
         train_size: use that many of the training crystals, drawn at random.
-        init_from: a training whose weights this one starts from (that of the same seed).
+        init_from: a training whose weights this one starts from (those of its seed 0).
         note: what a reader of the table must know.
     """
 
@@ -113,7 +114,7 @@ class Place:
             f"--seed={seed}",
         ]
         if training.init_from is not None:
-            arguments.append(f"--init-from={self.run(training.init_from, seed)}")
+            arguments.append(f"--init-from={self.run(training.init_from, 0)}")
         return [*arguments, *training.options, f"--run-dir={self.run(training, seed)}"]
 
     def _data(self, training: Training) -> Path:
@@ -201,7 +202,7 @@ def train_all(
         UserError: a training failed; the others are finished first.
     """
     wanted = list(wanted)
-    first = dict.fromkeys((t.init_from, seed) for t, seed in wanted if t.init_from is not None)
+    first = dict.fromkeys((t.init_from, 0) for t, _ in wanted if t.init_from is not None)
     if missing := [(t, seed) for t, seed in first if not _finished(place, t, seed)]:
         for _ in train_all(place, missing, jobs):
             pass
@@ -245,7 +246,7 @@ def _own_cores() -> Sequence[int]:
 
 def _train(place: Place, training: Training, seed: int, cores: Sequence[int]) -> None:
     run = place.run(training, seed)
-    if (run / "config.json").exists():
+    if (run / "config.json").exists() or is_several(run):
         arguments = [f"--resume={run}"]
     else:
         arguments = place.command(training, seed)
