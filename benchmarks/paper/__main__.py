@@ -54,7 +54,6 @@ class Options:
             "models",
             "large",
             "best",
-            "ready",
         ],
         tyro.conf.Positional,
     ]
@@ -113,7 +112,7 @@ def study(options: Options) -> None:
             value = row["test_mae"][row["seeds"].index(seed)]
             told = f"{row['property']}, {training.method}, seed {seed}"
             console.print(f"{told}: test MAE {value:.4f}")
-    of_paper = options.name not in ("large", "best", "ready")
+    of_paper = options.name not in ("large", "best")
     publish(options, results.markdown(rows, FULL_EPOCHS if of_paper else None))
     console.print(f"see {path} and {path.with_suffix('.md')}")
 

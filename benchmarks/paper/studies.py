@@ -19,7 +19,6 @@ FULL_EPOCHS = 500
 ABLATION_EPOCHS = 60
 START_EPOCHS = 100
 FOLDS_EPOCHS = 50
-READY_EPOCHS = 40
 SAMPLE = Sample(3000, 1000, 1000)
 LARGE = Sample(14000, 2000, 4000)
 LARGE_EPOCHS = 30
@@ -273,22 +272,6 @@ def best() -> list[Training]:
     return trainings
 
 
-def ready() -> list[Training]:
-    """The ready-made models that best starts from: trained on what it is not tested with."""
-    return [
-        Training(
-            "formation_energy,band_gap",
-            "GATGNN",
-            CGCNN,
-            Sample(22303, 4000, 4172),
-            "best",
-            READY_EPOCHS,
-            ("--batch-size=256", "--huber-delta=0.1"),
-            apart_from=ELASTIC_SPLIT,
-        )
-    ]
-
-
 STUDIES = {
     "table2": table2,
     "table3": table3,
@@ -296,5 +279,4 @@ STUDIES = {
     "transfer": transfer,
     "large": large,
     "best": best,
-    "ready": ready,
 }

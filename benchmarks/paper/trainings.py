@@ -53,8 +53,6 @@ class Training:
         paper_mae: the paper's figure.
         paper_size: training crystals in the paper.
         held_out: ids kept out of training and validation.
-        apart_from: a split file beside the data whose val and test crystals are kept out of both
-            as well.
         train_size: use that many of the training crystals, drawn at random.
         init_from: a training whose weights this one starts from (those of its seed 0).
         note: what a reader of the table must know.
@@ -70,7 +68,6 @@ class Training:
     paper_mae: float | None = None
     paper_size: int | None = None
     held_out: tuple[str, ...] = ()
-    apart_from: str | None = None
     train_size: int | None = None
     init_from: "Training | None" = None
     note: str = ""
@@ -146,12 +143,9 @@ class Place:
             ids = sample(data, split)
         else:
             ids = json.loads((self.data_dir / str(split)).read_text())
-            if not training.held_out and not training.apart_from and training.train_size is None:
+            if not training.held_out and training.train_size is None:
                 return str(self.data_dir / str(split))
         held_out = set(training.held_out)
-        if training.apart_from is not None:
-            other = json.loads((self.data_dir / training.apart_from).read_text())
-            held_out.update(other["val"], other["test"])
         for name in ("train", "val"):
             ids[name] = [i for i in ids[name] if i not in held_out]
         if training.train_size is not None:
