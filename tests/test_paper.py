@@ -108,7 +108,7 @@ def test_several_files_of_crystals_are_one(data_dir: Path, tmp_path: Path) -> No
 
 
 def test_every_study_names_its_trainings_apart() -> None:
-    for study in STUDIES.values():
+    for study in (*STUDIES.values(), *paper.NETWORKS.values()):
         trainings = study()
         assert len({t.name for t in trainings}) == len(trainings)
         assert all(in_full(t).epochs == 500 for t in trainings)

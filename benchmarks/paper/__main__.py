@@ -24,6 +24,7 @@ from benchmarks.paper.studies import (
     FULL_EPOCHS,
     STUDIES,
     in_full,
+    large,
     models,
     models_as_published,
 )
@@ -78,16 +79,21 @@ class Options:
 
 def chosen(options: Options) -> list[Training]:
     """The trainings of a study, as the options change them."""
-    trainings = STUDIES[options.name]()
-    if options.property is not None:
-        trainings = [t for t in trainings if t.target == options.property]
-        if not trainings:
-            raise UserError(f"{options.name} has no row of {options.property}")
+    trainings = of_property(options, STUDIES[options.name]())
     if options.full:
         trainings = [in_full(t) for t in trainings]
     if options.epochs is not None:
         trainings = [replace(t, epochs=options.epochs) for t in trainings]
     return trainings
+
+
+def of_property(options: Options, trainings: list[Training]) -> list[Training]:
+    """Those of the property asked for, or all."""
+    if options.property is None:
+        return trainings
+    if not (own := [t for t in trainings if t.target == options.property]):
+        raise UserError(f"{options.name} has no row of {options.property}")
+    return own
 
 
 def study(options: Options) -> None:
@@ -112,19 +118,26 @@ def study(options: Options) -> None:
             value = row["test_mae"][row["seeds"].index(seed)]
             told = f"{row['property']}, {training.method}, seed {seed}"
             console.print(f"{told}: test MAE {value:.4f}")
-    of_paper = options.name not in ("large", "best")
-    publish(options, results.markdown(rows, FULL_EPOCHS if of_paper else None))
+    publish(options, results.markdown(rows, None if options.name == "best" else FULL_EPOCHS))
     console.print(f"see {path} and {path.with_suffix('.md')}")
 
 
+NETWORKS = {"models": models, "large": large}
+"""The studies that compare networks."""
+
+
 def networks(options: Options) -> None:
-    """Train every network in folds, one recipe for all or with `--full` the paper's too."""
-    trainings = [*models(), *models_as_published()] if options.full else models()
+    """Train every network; with `--full` the paper's recipe too, where there are folds."""
+    trainings = of_property(options, NETWORKS[options.name]())
     place = Place(options.data_dir, options.runs)
+    speeds: list[results.Row] = []
+    if options.name == "models":
+        speeds = speeds_once(options, trainings, place)
+        trainings += models_as_published() if options.full else []
     rows = compare(place, trainings, options.jobs)
-    path = options.out / "models.json"
+    path = options.out / f"{options.name}.json"
     results.write_rows(path, rows)
-    publish(options, models_markdown(rows, speeds_once(options, models(), place)))
+    publish(options, models_markdown(rows, speeds))
     console.print(f"see {path} and {path.with_suffix('.md')}")
 
 
@@ -169,7 +182,7 @@ def main(options: Options) -> int:
     """Run a study, or draw a figure from the runs of one."""
     if options.name in STUDIES:
         study(options)
-    elif options.name == "models":
+    elif options.name in NETWORKS:
         networks(options)
     else:
         figure(options)

@@ -1,4 +1,4 @@
-"""The networks side by side: out-of-fold errors, what chance does to them, and speeds."""
+"""The networks side by side: errors on the same crystals, what chance does to them, and speeds."""
 
 import json
 import statistics
@@ -13,7 +13,7 @@ from benchmarks import provenance
 from benchmarks.paper.results import Row, absolute_errors
 from benchmarks.paper.trainings import Place, Training, train_all
 from gatgnn_jax.batches.chosen_device import use_device
-from gatgnn_jax.jobs.folds import read_members
+from gatgnn_jax.jobs.folds import is_several, read_members
 from gatgnn_jax.jobs.train_options import asked_for, parse
 from gatgnn_jax.runs.directory import RunDirectory
 from gatgnn_jax.training.loop import Trainer
@@ -62,10 +62,10 @@ def speeds(trainings: Sequence[Training], place: Place) -> list[Row]:
 
 
 def compare(place: Place, trainings: Sequence[Training], jobs: int) -> list[Row]:
-    """Train what is not trained yet; out-of-fold errors of each property, beside the first
-    network's of the same recipe (`note`).
+    """Train what is not trained yet; errors beside the first network's of the same recipe (`note`).
 
-    A row a training and property: the mean absolute error and its standard error over crystals,
+    Those of the test crystals, or with folds of all crystals out of fold. A row a training and
+    property: the mean absolute error and its standard error over crystals,
     and by how much it is above the first network's, with the standard error of that (of the
     differences crystal by crystal, which is far smaller than that of either).
 
@@ -78,9 +78,13 @@ def compare(place: Place, trainings: Sequence[Training], jobs: int) -> list[Row]
     first: dict[tuple[str, str], np.ndarray] = {}
     for training in trainings:
         path = place.run(training, 0)
-        member = RunDirectory.open(path / read_members(path)[0].name)
-        config, summary = member.config(), member.read_json("summary.json")
         table = pd.read_csv(path / "predictions.csv", converters={"id": str}).sort_values("id")
+        if is_several(path):
+            path /= read_members(path)[0].name
+        else:
+            table = table[table.subset == "test"]
+        run = RunDirectory.open(path)
+        config, summary = run.config(), run.read_json("summary.json")
         for p in config.properties:
             error = absolute_errors(table, p, config.properties)
             reference = first.setdefault((training.note, p.name), error)
@@ -93,6 +97,7 @@ def compare(place: Place, trainings: Sequence[Training], jobs: int) -> list[Row]
                     "property": p.name,
                     "unit": p.trained_unit,
                     "parameters": summary["parameters"],
+                    "training_size": summary["crystals"]["train"],
                     "crystals": len(error),
                     "mae": float(error.mean()),
                     "standard_error": provenance.standard_error(error),
@@ -111,7 +116,7 @@ def compare(place: Place, trainings: Sequence[Training], jobs: int) -> list[Row]
 
 
 def models_markdown(rows: Sequence[Row], speeds: Sequence[Row]) -> str:
-    """A line a network and recipe: its size, its speed, and its error of each property.
+    """A line a network and recipe: its size, its speed if known, and its error of each property.
 
     Behind it how far it is from the first network's, or that two standard errors of it do not tell
     them apart.
@@ -121,15 +126,17 @@ def models_markdown(rows: Sequence[Row], speeds: Sequence[Row]) -> str:
     cells = {(row["method"], row["recipe"], row["property"]): row for row in rows}
     units = {row["property"]: f", {row['unit']}" if row["unit"] else "" for row in rows}
     titles = [f"{target.replace('_', ' ')}{units[target]}" for target in targets]
-    columns = ["network", "recipe", "parameters", "trained / s", "predicted / s", *titles]
+    rates = ("trained_per_second", "predicted_per_second") if speeds else ()
+    columns = ["network", "recipe", "parameters", *("trained / s", "predicted / s")[: len(rates)]]
+    columns += titles
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for method, recipe in dict.fromkeys((row["method"], row["recipe"]) for row in rows):
-        own = [cells[method, recipe, target] for target in targets]
+        own = [cells.get((method, recipe, target)) for target in targets]
+        known = next(row for row in own if row is not None)
         speed = by_method.get(method)
-        rates = ("trained_per_second", "predicted_per_second")
         shown = ["–" if speed is None else f"{speed[rate]:,.0f}" for rate in rates]
-        told = [f"{recipe}, {own[0]['epochs']} epochs", f"{own[0]['parameters']:,}"]
-        errors = [compared(row) for row in own]
+        told = [f"{recipe}, {known['epochs']} epochs", f"{known['parameters']:,}"]
+        errors = ["–" if row is None else compared(row) for row in own]
         lines.append(f"| {' | '.join([method, *told, *shown, *errors])} |")
     return "\n".join(lines) + "\n"
 
