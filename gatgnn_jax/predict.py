@@ -26,7 +26,7 @@ class PredictOptions:
 
     run: tyro.conf.Positional[Path]
     """The run directory of a trained model, or a ready-made one: bulk_modulus, shear_modulus,
-    poisson_ratio, formation_energy, band_gap."""
+    poisson_ratio, formation_energy, band_gap, is_metal."""
     files: tyro.conf.Positional[Annotated[tuple[Path, ...], NothingByDefault]]
     """CIF or POSCAR files (.gz too), folders of them, JSON lines, JSON or CSV of structures; - for
     a list of such paths on standard input."""

@@ -31,14 +31,15 @@ pytestmark = pytest.mark.usefixtures("optimized")
 NAMES = sorted(place.parent.name for place in PRETRAINED.glob("*/config.json"))
 
 
-def test_there_are_five_and_each_is_small() -> None:
+def test_there_are_six_and_each_is_small() -> None:
     assert NAMES == [
-        "band_gap", "bulk_modulus", "formation_energy", "poisson_ratio", "shear_modulus"
+        "band_gap", "bulk_modulus", "formation_energy", "is_metal", "poisson_ratio",
+        "shear_modulus",
     ]  # fmt: skip
     for name in NAMES:
         files = [path for path in (PRETRAINED / name).rglob("*") if path.is_file()]
         assert sum(path.stat().st_size for path in files) < 4e6
-        assert "Test error" in (PRETRAINED / name / "README.md").read_text()
+        assert "on crystals it has never seen: " in (PRETRAINED / name / "README.md").read_text()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -103,6 +104,12 @@ def test_what_is_known_of_salt_and_copper(
     metal = Structure.from_spacegroup("Fm-3m", Lattice.cubic(3.62), ["Cu"], [[0, 0, 0]])
     values = Predictor.load(name).predict([rock_salt(), metal]).values[:, 0]
     np.testing.assert_allclose(values, [salt, copper], atol=within)
+
+
+def test_copper_is_a_metal_and_salt_is_none() -> None:
+    copper = Structure.from_spacegroup("Fm-3m", Lattice.cubic(3.62), ["Cu"], [[0, 0, 0]])
+    table = Predictor.load("is_metal").predict([rock_salt(), copper]).to_dataframe()
+    assert table.prediction.tolist() == ["insulator", "metal"]
 
 
 def test_a_name_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

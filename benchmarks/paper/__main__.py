@@ -109,10 +109,10 @@ def study(options: Options) -> None:
             if not done or seed not in done[0]["seeds"]:
                 wanted.append((training, seed))
     console.print(f"{len(wanted)} trainings to do, {options.jobs} at a time")
-    order = [training.name for training in STUDIES[options.name]()]
+    order = STUDIES[options.name]()
     for training, seed in train_all(place, wanted, options.jobs):
         results.record(rows, training, seed, place)
-        rows.sort(key=lambda row: order.index(row["name"]) if row["name"] in order else len(order))
+        rows.sort(key=lambda row: results.position(row, order))
         results.write_rows(path, rows)
         for row in results.find(rows, training):
             value = row["test_mae"][row["seeds"].index(seed)]

@@ -48,6 +48,18 @@ def find(rows: Sequence[Row], training: Training) -> list[Row]:
     return [row for row in rows if row["name"] == training.name]
 
 
+def position(row: Row, trainings: Sequence[Training]) -> int:
+    """Where a row stands among those of a study's `trainings`; one of other epochs or size where
+    the first of its property and method does."""
+    same = [i for i, training in enumerate(trainings) if training.name == row["name"]]
+    like = [
+        i
+        for i, training in enumerate(trainings)
+        if (training.target, training.method) == (row["property"], row["method"])
+    ]
+    return next(iter([*same, *like]), len(trainings))
+
+
 def record(rows: list[Row], training: Training, seed: int, place: Place) -> None:
     """Add a finished run to the rows, one a property; seeds stand in rising order."""
     run = RunDirectory.open(place.run(training, seed))

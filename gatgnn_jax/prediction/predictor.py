@@ -67,7 +67,7 @@ class Predictor:
 
         Args:
             run: the run directory of a trained model, or the name of a ready-made one
-                (bulk_modulus, shear_modulus, poisson_ratio, formation_energy, band_gap).
+                (bulk_modulus, shear_modulus, poisson_ratio, formation_energy, band_gap, is_metal).
             device: what to run on. If JAX has been used before, it stays on its device.
             batch_size: crystals to predict at once, at most; lower it if the memory does not
                 suffice.
