@@ -92,14 +92,14 @@ def card(
     subsets = run.predictions.subset.value_counts()
     common = sorted(row for row in numbers["elements"] if row[1] >= FEWEST)
     common.sort(key=lambda row: row[2])
-    output = f" in {p.unit}" if p.unit else ""
-    output += " and its base-10 logarithm" if p.transform == "log10" else ""
-    output += f": {' or '.join(p.class_names)}" if p.class_names else ""
+    predicts = f"the {p.name.replace('_', ' ')}" + (f" in {p.unit}" if p.unit else "")
+    predicts += " and its base-10 logarithm" if p.transform == "log10" else ""
+    if p.class_names:
+        predicts = f"whether a crystal is {' or '.join(p.class_names)}, with probabilities"
     lines = [
         f"# {p.name}",
         "",
-        f"{network(run.config)}, {size:,} parameters; "
-        f"predicts the {p.name.replace('_', ' ')}{output}.",
+        f"{network(run.config)}, {size:,} parameters; predicts {predicts}.",
         "",
         f"- **Data**: {data}; training {subsets['train']:,}, validation {subsets['val']:,}, test "
         f"{subsets['test']:,} crystals. Computed values (DFT, PBE), not measured ones.",
