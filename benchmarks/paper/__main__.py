@@ -118,7 +118,10 @@ def study(options: Options) -> None:
             value = row["test_mae"][row["seeds"].index(seed)]
             told = f"{row['property']}, {training.method}, seed {seed}"
             console.print(f"{told}: test MAE {value:.4f}")
-    publish(options, results.markdown(rows, None if options.name == "best" else FULL_EPOCHS))
+    publish(
+        options,
+        results.markdown(rows, None if options.name in ("best", "transfer") else FULL_EPOCHS),
+    )
     console.print(f"see {path} and {path.with_suffix('.md')}")
 
 

@@ -176,6 +176,14 @@ def transfer() -> list[Training]:
     methods: dict[str, tuple[Training | None, tuple[str, ...]]] = {
         "from scratch": (None, ()),
         "from formation energy": (plentiful, ()),
+        "from formation energy, last layer first, full rate": (
+            plentiful,
+            ("--taken-rate=1", "--warm-up=0.2"),
+        ),
+        "from formation energy, full rate at once": (
+            plentiful,
+            ("--taken-rate=1", "--warm-up=0"),
+        ),
         "from formation energy, attention layers frozen": (plentiful, ("--freeze=embed,agat",)),
     }
     return [
