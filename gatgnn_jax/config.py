@@ -116,6 +116,10 @@ def members_of(ensemble: int | str) -> dict[str, int]:
     return {name: int(count) for name, _, count in pairs}
 
 
+FEW_CRYSTALS = 250
+"""Below so many training crystals what is taken over from a run learns later and more slowly."""
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """How the network is trained.
@@ -148,8 +152,9 @@ class TrainConfig:
         init_from: a trained run whose weights to start from; the last layer starts anew if it
             predicts something else.
         taken_rate: the share of the learning rate that parts taken from that run have; new parts
-            have all of it.
+            have all of it. 0: half of it where training crystals are few, or nothing is new.
         warm_up: the share of the epochs in which new parts learn alone, before those taken over.
+            -1: a fifth of them where training crystals are few.
         freeze: parts that keep their weights, comma-separated: embed, agat, or any part by name.
     """
 
@@ -184,10 +189,10 @@ class TrainConfig:
         for name in ("learning_rate", "decay", "huber_delta"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be above 0")
-        if not 0 < self.taken_rate <= 1:
-            raise ValueError(f"taken_rate is {self.taken_rate}: it must be above 0, and 1 at most")
-        if not 0 <= self.warm_up < 1:
-            raise ValueError(f"warm_up is {self.warm_up}: it must be 0 or more, and below 1")
+        if not 0 <= self.taken_rate <= 1:
+            raise ValueError(f"taken_rate is {self.taken_rate}: give 0 or more, and 1 at most")
+        if self.warm_up != -1 and not 0 <= self.warm_up < 1:
+            raise ValueError(f"warm_up is {self.warm_up}: give 0 or more, and below 1, or -1")
         if self.weight_decay < 0:
             raise ValueError(f"weight_decay is {self.weight_decay}: it must be 0 or more")
         if not 0 <= self.averaging < 1:
@@ -206,6 +211,17 @@ class TrainConfig:
         if self.batch_size:
             return self
         return replace(self, batch_size=min(max(math.ceil(crystals / 10), 16), 256))
+
+    def start_for(self, crystals: int, has_new_parts: bool) -> "TrainConfig":
+        """The settings with the rate and warm-up of a start for so many training crystals, where
+        they are open.
+
+        Chosen by validation: docs/experiments.md.
+        """
+        few = crystals < FEW_CRYSTALS
+        rate = self.taken_rate or (0.5 if few or not has_new_parts else 1.0)
+        warm_up = self.warm_up if self.warm_up >= 0 else (0.2 if few else 0.0)
+        return replace(self, taken_rate=rate, warm_up=warm_up)
 
     @property
     def members(self) -> int:

@@ -35,9 +35,9 @@ class Preset:
     def training(self, from_a_run: bool) -> TrainConfig:
         """How to train: from initial weights, or from those of a trained run.
 
-        What differs was chosen by validation: docs/experiments.md.
+        Of a start rate and warm-up are left open: the training crystals decide them.
         """
-        return replace(self.train, taken_rate=0.5, warm_up=0.2) if from_a_run else self.train
+        return replace(self.train, taken_rate=0.0, warm_up=-1.0) if from_a_run else self.train
 
     def sizes_for(self, name: str) -> ModelConfig:
         """The settings that `--model name` starts from: the preset's, if it is such a network.

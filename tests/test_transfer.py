@@ -10,6 +10,7 @@ import pytest
 
 from data_prep.properties import Property
 from gatgnn_jax import train
+from gatgnn_jax.presets import PRESETS
 from gatgnn_jax.runs.directory import RunDirectory
 from gatgnn_jax.train import asked_for, parse
 from gatgnn_jax.training.loop import Trainer
@@ -167,11 +168,30 @@ def test_the_settings_of_a_start_are_chosen_unless_given(run: Path) -> None:
         )
     )
     assert (scratch.taken_rate, scratch.warm_up) == (given.taken_rate, given.warm_up) == (1, 0)
-    assert chosen.taken_rate < 1
+    assert (chosen.taken_rate, chosen.warm_up) == (0, -1)
     # A property that the parent predicts already has no new parts, so that the whole is slowed.
     same = prepare(asked_for(parse(["--init-from", str(run), *SHORT]))).config
-    assert same.train.learning_rate == pytest.approx(5e-3 * chosen.taken_rate)
+    assert same.train.learning_rate == pytest.approx(5e-3 * 0.5)
     assert (same.train.taken_rate, same.train.warm_up) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("given", "crystals", "expected"),
+    [
+        ({}, 249, (0.5, 0.2)),
+        ({}, 250, (1, 0)),
+        ({"warm_up": 0.0}, 100, (0.5, 0)),
+        ({"warm_up": 0.1}, 900, (1, 0.1)),
+        ({"taken_rate": 0.3}, 900, (0.3, 0)),
+    ],
+)
+def test_few_crystals_are_started_with_patience(
+    given: dict[str, float], crystals: int, expected: tuple[float, float]
+) -> None:
+    train = PRESETS["default"].changed({"init_from": "x", **given}).train
+    chosen = train.start_for(crystals, has_new_parts=True)
+    assert (chosen.taken_rate, chosen.warm_up) == expected
+    assert chosen.start_for(10**6, has_new_parts=False) == chosen
 
 
 def test_elements_that_the_parent_knows_are_known(run: Path, tmp_path: Path) -> None:

@@ -119,9 +119,10 @@ class NewRun(Request):
             element_counts=_element_counts(dataset, data.subsets["train"]),
             weight=self.weight,
         )
-        train = self.train.batches_for(len(data.subsets["train"]))
+        crystals = len(data.subsets["train"])
+        train = self.train.batches_for(crystals)
         config = RunConfig(self.graph, self.model, train, properties, info, others=self.others)
-        return config if self.train.init_from is None else _started_from(config)
+        return config if self.train.init_from is None else _started_from(config, crystals)
 
     def notes(self, properties: tuple[Property, ...]) -> tuple[str, ...]:
         """A property that nobody named."""
@@ -207,8 +208,8 @@ def prepare(request: Request, *, workers: Workers = None, quiet: bool = False) -
     return Prepared(config, dataset, data.target, data.subsets, data.skipped, notes, data.weight)
 
 
-def _started_from(config: RunConfig) -> RunConfig:
-    """The settings of a run that starts from a trained one."""
+def _started_from(config: RunConfig, crystals: int) -> RunConfig:
+    """The settings of a run that starts from a trained one, with so many training crystals."""
     assert config.train.init_from is not None
     if config.others:
         raise UserError("--init-from starts one kind of network: give --ensemble a number")
@@ -219,7 +220,9 @@ def _started_from(config: RunConfig) -> RunConfig:
     trained = trained_run(start, config).config()
     elements = trained.data.known_elements
     config = replace(config, data=replace(config.data, parent_elements=elements))
-    if not same_properties(config.properties, trained.properties):
+    is_new = not same_properties(config.properties, trained.properties)
+    config = replace(config, train=config.train.start_for(crystals, is_new))
+    if is_new:
         return config
     if config.train.members > trained.train.members:
         names = ",".join(p.name for p in config.properties)
