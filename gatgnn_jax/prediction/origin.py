@@ -10,7 +10,9 @@ from data_prep.properties import Property
 from gatgnn_jax.runs.directory import RunDirectory
 from gatgnn_jax.runs.ready_made import PRETRAINED
 
-_CARD_ERROR = re.compile(r"\*\*Test error\*\*.*?(mean absolute error [^(;,]*(?:\([^)]*\))?[^(;,]*)")
+_CARD_ERROR = re.compile(
+    r"\*\*Test(?: error)?\*\*.*?((?:mean absolute error|accuracy) [^(;,]*(?:\([^)]*\))?[^(;,]*)"
+)
 """In the README of a ready-made model."""
 
 
