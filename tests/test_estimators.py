@@ -80,7 +80,17 @@ def untrained(monkeypatch):
 
 
 @pytest.mark.slow
-@parametrize_with_checks([RowRegressor(**TINY), RowClassifier(**TINY)])
+@parametrize_with_checks(
+    [RowRegressor(**TINY), RowClassifier(**TINY)],
+    expected_failed_checks=lambda estimator: (
+        {
+            "check_sample_weight_equivalence_on_dense_data": "crystals given twice fall into other "
+            "batches, and on both sides of the split into training and validation"
+        }
+        if isinstance(estimator, RowRegressor)
+        else {}
+    ),
+)
 def test_the_checks_of_scikit_learn(estimator, check, untrained):
     check(estimator)
 

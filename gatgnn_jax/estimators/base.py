@@ -103,6 +103,8 @@ class CrystalEstimator(BaseEstimator):
             sample_weight = column_or_1d(sample_weight, dtype=np.float64)
             check_consistent_length(X, sample_weight)
             assert_all_finite(sample_weight, input_name="sample_weight")
+            if not np.any(sample_weight):
+                raise ValueError("sample_weight is zero for all crystals: nothing to learn from")
         share = 100 * self.validation_fraction
         self._keep_in(tempfile.mkdtemp(prefix="gatgnn-"))
         self._predictor = fit(
