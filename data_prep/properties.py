@@ -1,6 +1,7 @@
 """What a model is trained on: names, units and transforms of crystal properties."""
 
 import difflib
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -92,6 +93,11 @@ class Property:
     def is_rescaled(self) -> bool:
         """Whether values are trained on in another unit than their own."""
         return self.trained_unit != self.unit
+
+    @property
+    def own_suffix(self) -> str:
+        """What the names of columns in the property's own unit end in: `gpa`."""
+        return re.sub(r"\W+", "_", (self.unit or "linear").lower()).strip("_")
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -80,7 +80,7 @@ def test_a_mix_of_structures(run, predictor, tmp_path, monkeypatch):
     assert sorted(tmp_path.rglob("*")) == files
     assert result.ids == ("0", "empty", "2", "a", "b", "4", "crystal", "6", "7")
     assert len(result) == 9
-    trained = pd.read_csv(run / "predictions.csv").set_index("id").prediction_log10
+    trained = pd.read_csv(run / "predictions.csv").set_index("id").prediction
     predicted = [0, 2, 3, 4, 6, 7]
     np.testing.assert_allclose(
         result.transformed[predicted, 0], trained[[row["id"] for row in rows]], atol=1e-4
@@ -96,12 +96,12 @@ def test_a_mix_of_structures(run, predictor, tmp_path, monkeypatch):
         assert reason in entry.reason
 
     table = result.to_dataframe()
-    columns = ["id", "prediction", "lower", "upper", "unit", "prediction_log10", "lower_log10"]
-    columns += ["upper_log10", "nearest", "distance", "warning", "skipped"]
+    columns = ["id", "prediction", "lower", "upper", "unit", "prediction_gpa", "lower_gpa"]
+    columns += ["upper_gpa", "nearest", "distance", "warning", "skipped"]
     assert list(table) == columns
     assert table.id.tolist() == list(result.ids)
-    np.testing.assert_array_equal(table.prediction_log10, result.transformed[:, 0])
-    assert (table.skipped != "").tolist() == table.prediction_log10.isna().tolist()
+    np.testing.assert_array_equal(table.prediction, result.transformed[:, 0])
+    assert (table.skipped != "").tolist() == table.prediction.isna().tolist()
 
 
 def test_a_single_structure(predictor, tmp_path):
@@ -179,7 +179,7 @@ def test_fit_trains_as_the_command_does(tmp_path, monkeypatch):
     options = train.parse([*arguments.split(), "--hidden-layers", "1"])
     expected = prepare(train.asked_for(options)).config
     assert predictor.config == expected
-    table = pd.read_csv(path / "predictions.csv").set_index("id").prediction_log10
+    table = pd.read_csv(path / "predictions.csv").set_index("id").prediction
     row = bundled_rows(1)[0]
     np.testing.assert_allclose(
         predictor.predict(row["structure"]).transformed, table[[row["id"]]].to_numpy()[None], 1e-4

@@ -253,8 +253,8 @@ def test_units_logarithms_and_weights_of_an_own_column(
     assert (p.unit, p.transform, p.trained_unit) == ("GPa/m", "log10", "log10(GPa/m)")
     assert config.data.weight == "w"
     table = pd.read_csv(run / "predictions.csv")
-    np.testing.assert_allclose(10**table.prediction_log10, table.prediction, rtol=1e-6)
-    assert set(table.unit) == {"GPa/m"}
+    np.testing.assert_allclose(10**table.prediction, table.prediction_gpa_m, rtol=1e-6)
+    assert set(table.unit) == {"log10(GPa/m)"}
     skipped = pd.read_csv(run / "skipped.csv")
     assert skipped.reason.tolist() == ["hardness = 0: log10 needs a value above 0"]
     result = Predictor.load(run).predict(bundled_rows(2)[1]["structure"])

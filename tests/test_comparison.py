@@ -30,7 +30,7 @@ def other(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = replace(config, train=replace(config.train, seed=7))
     RunDirectory(path).write_text("config.json", config.to_json())
     table = pd.read_csv(path / "predictions.csv")
-    table.prediction_log10 += 0.1
+    table.prediction += 0.1
     left_out = table.index[table.subset == "test"][::2]
     table.drop(left_out).to_csv(path / "predictions.csv", index=False)
     return path
@@ -52,14 +52,14 @@ def test_numbers_are_those_of_the_tables(run: Path, other: Path, page: Path) -> 
     assert data["ids"] == tested.index.tolist()
     assert [entry["tested"] for entry in data["runs"]] == [2 * len(tested), len(tested)]
     (numbers,) = data["properties"]
-    np.testing.assert_allclose(numbers["target"], tested.target_log10, rtol=1e-4)
+    np.testing.assert_allclose(numbers["target"], tested.target, rtol=1e-4)
     for k, table in enumerate((own, twin)):
-        predicted = table.prediction_log10[tested.index]
+        predicted = table.prediction[tested.index]
         np.testing.assert_allclose(numbers["predicted"][k], predicted, rtol=1e-4)
-        error = (predicted - tested.target_log10).abs().mean()
+        error = (predicted - tested.target).abs().mean()
         assert numbers["shared"][k]["mae"] == pytest.approx(error, rel=1e-5)
     every = own[own.subset == "test"]
-    mae = (every.prediction_log10 - every.target_log10).abs().mean()
+    mae = (every.prediction - every.target).abs().mean()
     assert numbers["scores"][0]["mae"] == pytest.approx(mae, rel=1e-5)
 
 

@@ -105,9 +105,9 @@ def test_the_page_tells_values_errors_and_neighbours(source: Path, tmp_path: Pat
     columns = {column["name"]: column["values"] for column in data["columns"]}
     assert [*columns][:3] == [f"{k}, log10(GPa)" for k in ("prediction", "target", "error")]
     own = np.array([row["targets"]["bulk_modulus"] for row in rows])
-    np.testing.assert_allclose(columns["prediction, GPa"], table.prediction, rtol=1e-4)
+    np.testing.assert_allclose(columns["prediction, GPa"], table.prediction_gpa, rtol=1e-4)
     np.testing.assert_allclose(columns["target, GPa"], own, rtol=1e-4)
-    error = np.abs(np.log10(own) - table.prediction_log10)
+    error = np.abs(np.log10(own) - table.prediction)
     np.testing.assert_allclose(columns["error, log10(GPa)"], error, rtol=1e-3, atol=1e-5)
     assert columns["atoms in the cell"] == [cell.num_atoms for cell in cells]
     shear = [row["targets"]["shear_modulus"] for row in rows]

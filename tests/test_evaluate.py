@@ -64,10 +64,10 @@ def test_other_data(run, moved, tmp_path):
     ids = [row["id"] for row in bundled_rows(50)]
     assert table.id.tolist() == ids[:3] + ids[5:]
     trained = pd.read_csv(run / "predictions.csv").set_index("id")
-    for column in ("target", "prediction_log10"):
+    for column in ("target", "prediction"):
         np.testing.assert_allclose(table[column], trained[column][table.id], atol=1e-6)
     metrics = read(tmp_path / "all" / "metrics.json")
-    error = (table.prediction_log10 - table.target_log10).abs().mean()
+    error = (table.prediction - table.target).abs().mean()
     assert metrics["all_mae"] == pytest.approx(error, abs=1e-6)
     skipped = pd.read_csv(tmp_path / "all" / "skipped.csv")
     assert skipped.id.tolist() == ids[3:5]

@@ -25,9 +25,9 @@ def test_of_a_ready_made_ensemble(ready_made: Predictor) -> None:
         predicted = ready_made.predict(structure)
         assert found.members.shape == (5, 1)
         np.testing.assert_allclose(found.members.mean(0), predicted.transformed[0], rtol=1e-5)
-        assert predicted.transformed_uncertainty is not None and predicted.neighbors is not None
+        assert predicted.uncertainty is not None and predicted.neighbors is not None
         spread = np.sqrt(np.square(found.members - found.members.mean(0)).sum(0) / 4)
-        np.testing.assert_allclose(spread, predicted.transformed_uncertainty[0], rtol=1e-4)
+        np.testing.assert_allclose(spread, predicted.uncertainty[0], rtol=1e-4)
         assert len(found.nearest) == 5
         assert found.nearest[0].id == predicted.neighbors[0].id  # type: ignore[union-attr]
         assert [own.distance for own in found.nearest] == sorted(

@@ -47,7 +47,7 @@ def test_one_crystal_and_one_run(run, files, tmp_path):
     explanation = Predictor.load(run).explain(files[0])
     np.testing.assert_allclose(table.weight, explanation.atom_weights, rtol=1e-6)
     assert table.element.tolist() == explanation.elements
-    trained = pd.read_csv(run / "predictions.csv").set_index("id").prediction_log10
+    trained = pd.read_csv(run / "predictions.csv").set_index("id").prediction
     np.testing.assert_allclose(
         explanation.prediction.transformed, trained[[files[0].stem]].to_numpy()[None], atol=1e-4
     )
@@ -121,7 +121,7 @@ def test_the_page_opens_without_errors_or_network(run, used):
     page = (out / "explain.html").read_text()
     assert not re.search(r"https?:|\ssrc=|@import|url\(|fetch\(|import\(", page)
     trained = pd.read_csv(run / "predictions.csv").set_index("id")
-    gpa = trained.prediction[bundled_rows(1)[0]["id"]]
+    gpa = trained.prediction_gpa[bundled_rows(1)[0]["id"]]
     shown = re.search(r'<div class="value">([\d.]+)<small> GPa', opened.dom)
     assert float(shown[1]) == pytest.approx(gpa, rel=1e-3)
 

@@ -69,7 +69,15 @@ def plain_arrays(structures: Sequence[Structure], radius: float, most: int) -> l
 
 def in_own_units(run: Path, structures: Sequence[Structure]) -> np.ndarray:
     """The package's predictions [C, T], of logarithms the plain value."""
-    return Predictor.load(run).predict(structures).values
+    predictor = Predictor.load(run)
+    table = predictor.predict(structures).to_dataframe()
+    properties = predictor.config.properties
+    columns = []
+    for p in properties:
+        ending = f"_{p.name}" if len(properties) > 1 else ""
+        own = f"prediction_{p.own_suffix}{ending}"
+        columns.append(table[own if own in table else f"prediction{ending}"])
+    return np.stack(columns, axis=1)
 
 
 @pytest.mark.slow

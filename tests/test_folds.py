@@ -59,8 +59,8 @@ def test_mean_and_spread(several):
         "std": pytest.approx(np.std(errors, ddof=1)),
     }
     table = pd.read_csv(several / "predictions.csv")
-    mean = table.groupby("id")[["prediction_log10", "target_log10"]].mean()
-    together = (mean.prediction_log10 - mean.target_log10).abs().mean()
+    mean = table.groupby("id")[["prediction", "target"]].mean()
+    together = (mean.prediction - mean.target).abs().mean()
     assert summary["all_together"]["mae"] == pytest.approx(together, rel=1e-6)
     page = (several / "report.html").read_text()
     for value in [*errors, over["mean"], over["std"], together]:

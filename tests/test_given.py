@@ -61,7 +61,7 @@ def test_a_table_is_trained_on(trained):
     predictions = pd.read_csv(path / "predictions.csv").set_index("id")
     assert {*predictions.index} == {*table.index} - {"crystal 4"}
     own = table.modulus[predictions.index]
-    np.testing.assert_allclose(predictions.target, own, rtol=1e-6)
+    np.testing.assert_allclose(predictions.target_gpa, own, rtol=1e-6)
     skipped = pd.read_csv(path / "skipped.csv")
     assert skipped.id.tolist() == ["crystal 4"]
     assert "not periodic" in skipped.reason[0]
@@ -70,11 +70,11 @@ def test_a_table_is_trained_on(trained):
     # The same weights and the same crystals: what is predicted in memory is what was written.
     first = predictor.predict(table.drop(index="crystal 4").iloc[:3])
     stored = predictions.loc[["crystal 0", "crystal 1", "crystal 2"]]
-    np.testing.assert_allclose(first.values[:, 0], stored.prediction, rtol=1e-4)
+    np.testing.assert_allclose(first.values[:, 0], stored.prediction_gpa, rtol=1e-4)
     assert repr(first).splitlines() == [
         "Predictions of 3 crystals",
-        "  bulk_modulus: values in GPa, as prediction in the table; transformed in log10(GPa), "
-        "as prediction_log10",
+        "  bulk_modulus: values in GPa, as prediction_gpa in the table; prediction there and "
+        "transformed in log10(GPa)",
     ]
 
 

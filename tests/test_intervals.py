@@ -14,7 +14,7 @@ from data_prep.errors import UserError
 from data_prep.properties import Property
 from gatgnn_jax import evaluate, predict
 from gatgnn_jax.api import Predictor
-from gatgnn_jax.prediction.columns import prediction_columns, trained_column
+from gatgnn_jax.prediction.columns import prediction_columns
 from gatgnn_jax.prediction.coverage import coverage_groups
 from gatgnn_jax.prediction.intervals import conformal_quantile, fit_intervals
 from gatgnn_jax.prediction.reliability import read_reliability
@@ -98,21 +98,11 @@ def test_columns_in_both_units() -> None:
     half = np.array([[0.1, np.nan]])
     table = prediction_columns([MODULUS, METAL], np.array([[2.0, 0.7]]), half_width=half)
     row = table.iloc[0]
-    assert row.lower_log10_bulk_modulus == pytest.approx(1.9)
-    assert row.upper_log10_bulk_modulus == pytest.approx(2.1)
-    assert row.lower_bulk_modulus == pytest.approx(79.4328)
-    assert row.upper_bulk_modulus == pytest.approx(125.8925)
+    assert row.lower_bulk_modulus == pytest.approx(1.9)
+    assert row.upper_bulk_modulus == pytest.approx(2.1)
+    assert row.lower_gpa_bulk_modulus == pytest.approx(79.4328)
+    assert row.upper_gpa_bulk_modulus == pytest.approx(125.8925)
     assert not [name for name in table if name.endswith("is_metal") and "er_" in name]
-
-
-def test_tables_of_earlier_versions_are_read() -> None:
-    """They had the logarithm under the plain name and GPa beside it."""
-    table = prediction_columns([MODULUS], np.array([[2.0]]), uncertainty=np.array([[0.01]]))
-    assert table.iloc[0][["prediction", "unit", "prediction_log10"]].tolist() == [100, "GPa", 2]
-    assert table.uncertainty[0] == pytest.approx(2.3028, rel=1e-4)  # sinh(0.01 ln 10) · 100
-    earlier = pd.DataFrame({"prediction": [2.0], "prediction_gpa": [100.0]})
-    for own in (table, earlier):
-        assert trained_column(own, "prediction", MODULUS, [MODULUS]).tolist() == [2]
 
 
 def test_coverage_by_groups_by_hand() -> None:
@@ -133,19 +123,15 @@ def test_coverage_by_groups_by_hand() -> None:
 def test_the_run_has_the_quantile_of_its_own_table(trained: Path) -> None:
     table = pd.read_csv(trained / "predictions.csv")
     val = table[table.subset == "val"]
-    errors = np.sort((val.prediction_log10 - val.target_log10).abs())
+    errors = np.sort((val.prediction - val.target).abs())
     rank = int(np.ceil((len(val) + 1) * 0.9 - 1e-9))
     (own,) = json.loads((trained / "intervals.json").read_text())["properties"]
     assert own["quantile"] == pytest.approx(errors[rank - 1], rel=1e-5)
     assert own["crystals"] == len(val)
-    np.testing.assert_allclose(
-        table.upper_log10 - table.prediction_log10, own["quantile"], rtol=1e-5
-    )
-    np.testing.assert_allclose(table.lower, 10**table.lower_log10, rtol=1e-6)
+    np.testing.assert_allclose(table.upper - table.prediction, own["quantile"], rtol=1e-5)
+    np.testing.assert_allclose(table.lower_gpa, 10**table.lower, rtol=1e-6)
     test = table[table.subset == "test"]
-    within = (
-        (test.target_log10 >= test.lower_log10) & (test.target_log10 <= test.upper_log10)
-    ).mean()
+    within = ((test.target >= test.lower) & (test.target <= test.upper)).mean()
     summary = json.loads((trained / "summary.json").read_text())
     assert summary["test_coverage"] == pytest.approx(within)
 
@@ -156,11 +142,11 @@ def test_wherever_predictions_go(trained: Path, tmp_path: Path) -> None:
     assert predict.main([str(trained), str(source), "--out", str(out), "--quiet"]) == 0
     table = pd.read_csv(out)
     quantile = json.loads((trained / "intervals.json").read_text())["properties"][0]["quantile"]
-    np.testing.assert_allclose(table.prediction_log10 - table.lower_log10, quantile, rtol=1e-5)
+    np.testing.assert_allclose(table.prediction - table.lower, quantile, rtol=1e-5)
     result = Predictor.load(trained).predict(source)
     assert result.lower is not None and result.upper is not None
-    np.testing.assert_allclose(result.lower[:, 0], table.lower, rtol=1e-3)
-    np.testing.assert_allclose(result.upper[:, 0], table.upper, rtol=1e-3)
+    np.testing.assert_allclose(result.lower[:, 0], table.lower_gpa, rtol=1e-3)
+    np.testing.assert_allclose(result.upper[:, 0], table.upper_gpa, rtol=1e-3)
     assert list(result.to_dataframe())[: len(table.columns)] == list(table.columns)
 
     assert evaluate.main([str(trained), "--out", str(tmp_path / "e"), "--quiet"]) == 0
@@ -205,7 +191,7 @@ def test_runs_without_one_do_without(trained: Path, tmp_path: Path) -> None:
     result = Predictor.load(run).predict(source)
     assert result.lower is None and result.neighbors is None
     assert list(result.to_dataframe()) == [
-        *("id", "prediction", "unit", "prediction_log10", "warning", "skipped")
+        *("id", "prediction", "unit", "prediction_gpa", "warning", "skipped")
     ]
 
 

@@ -208,14 +208,13 @@ def test_a_fold_is_trained_on_the_numbers_of_the_file(
 
 def test_a_finished_run_is_scored_as_it_scored_itself(run: Path, tmp_path: Path) -> None:
     table = pd.read_csv(run / "predictions.csv")
-    # Matbench's targets are logarithms already.
-    numbered = table.assign(id=np.arange(len(table)), prediction=table.prediction_log10)
+    numbered = table.assign(id=np.arange(len(table)))
     numbered.to_csv(tmp_path / "predictions.csv", index=False)
     for name in ("config.json", "summary.json"):
         (tmp_path / name).write_bytes((run / name).read_bytes())
     tested = (table.subset == "test").to_numpy()
     parts = np.flatnonzero(~tested), np.flatnonzero(tested)
-    result = read_fold(tmp_path, TASKS["matbench_log_kvrh"], table.target_log10.to_numpy(), *parts)
+    result = read_fold(tmp_path, TASKS["matbench_log_kvrh"], table.target.to_numpy(), *parts)
     summary = json.loads((run / "summary.json").read_text())
     for score in ("mae", "rmse"):
         assert result.scores[score] == pytest.approx(summary[f"test_{score}"], rel=1e-5)

@@ -77,13 +77,13 @@ def test_every_member_reaches_the_tables(run: Path, tmp_path: Path, cache: Path)
         graphdef = nnx.split(single.new_model(), nnx.Param, nnx.BatchStat)[0]
         own = ModelState(*(_part(state["groups"], group) for state in model))
         result = Predictor(single, graphdef, own).predict(crystals)
-        predicted.append((result.transformed[:, 0], result.transformed_uncertainty))
+        predicted.append((result.transformed[:, 0], result.uncertainty))
     (pair, spread), (one, none) = predicted
     assert none is None
     first, second = pair - spread[:, 0] / 2**0.5, pair + spread[:, 0] / 2**0.5
-    np.testing.assert_allclose(table.prediction_log10, (first + second + one) / 3, rtol=1e-4)
+    np.testing.assert_allclose(table.prediction, (first + second + one) / 3, rtol=1e-4)
     expected = np.std([first, second, one], axis=0, ddof=1)
-    np.testing.assert_allclose(table.uncertainty_log10, expected, rtol=1e-2, atol=1e-4)
+    np.testing.assert_allclose(table.uncertainty, expected, rtol=1e-2, atol=1e-4)
     assert len(json.loads((run / "summary.json").read_text())["members"]["test_mae"]) == 3
 
     assert evaluate_to(tmp_path / "evaluation", run) == 0

@@ -108,7 +108,7 @@ def test_points_and_worst_predictions_by_keyboard(run: Path, pages: dict, browse
         page.keyboard.press(key)
     said = chart.get_attribute("aria-valuetext") or ""
     second = tested.iloc[1]
-    assert f"· {second.id}, true {second.target:.3g}" in said
+    assert f"· {second.id}, true {second.target_gpa:.3g}" in said
     assert page.locator("table.pinned .pick").count() == 1
 
     worst = page.locator("table.worst")

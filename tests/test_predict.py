@@ -70,14 +70,14 @@ def test_ten_good_and_five_broken_files(run, tmp_path):
     table = pd.read_csv(out, keep_default_na=False)
     assert list(table) == [
         *("id", "prediction", "lower", "upper", "unit"),
-        *("prediction_log10", "lower_log10", "upper_log10", "nearest", "distance", "warning"),
+        *("prediction_gpa", "lower_gpa", "upper_gpa", "nearest", "distance", "warning"),
     ]
     assert sorted(table.id) == sorted(rows)
-    assert set(table.unit) == {"GPa"}
-    np.testing.assert_allclose(table.prediction, 10**table.prediction_log10, rtol=1e-6)
-    trained = pd.read_csv(run / "predictions.csv").set_index("id").prediction_log10
+    assert set(table.unit) == {"log10(GPa)"}
+    np.testing.assert_allclose(table.prediction_gpa, 10**table.prediction, rtol=1e-6)
+    trained = pd.read_csv(run / "predictions.csv").set_index("id").prediction
     # Files keep fewer digits of the positions.
-    np.testing.assert_allclose(table.prediction_log10, trained[table.id], atol=1e-4)
+    np.testing.assert_allclose(table.prediction, trained[table.id], atol=1e-4)
     skipped = pd.read_csv(tmp_path / "results" / "table.skipped.csv").set_index("id").reason
     assert sorted(skipped.index) == sorted(BROKEN)
     for name, (_, reason) in BROKEN.items():
@@ -99,8 +99,8 @@ def test_as_a_command_of_its_own(run, tmp_path):
     # jaxlib 0.10.1 remarks on every program that is taken from its own cache.
     assert [line for line in done.stderr.splitlines() if "cpu_aot_loader" not in line] == []
     table = pd.read_csv(tmp_path / "predictions.csv")
-    trained = pd.read_csv(run / "predictions.csv").set_index("id").prediction_log10
-    np.testing.assert_allclose(table.prediction_log10, trained[table.id], atol=1e-6)
+    trained = pd.read_csv(run / "predictions.csv").set_index("id").prediction
+    np.testing.assert_allclose(table.prediction, trained[table.id], atol=1e-6)
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 512])
@@ -114,7 +114,7 @@ def test_other_crystals_in_the_batch_change_nothing(run, tmp_path, batch_size):
     ids = [name for batch, _ in batches for name in batch]
     assert ids == [record.id for record, _ in results]
     values = np.concatenate([predicted.values for _, predicted in batches])
-    trained = pd.read_csv(run / "predictions.csv").set_index("id").prediction_log10
+    trained = pd.read_csv(run / "predictions.csv").set_index("id").prediction
     np.testing.assert_allclose(values[:, 0], trained[ids], atol=1e-6)
     vectors = np.concatenate([predicted.crystal_vector for _, predicted in batches])
     assert vectors.shape == (100, 16)
@@ -180,10 +180,10 @@ def test_killed_and_resumed_every_crystal_is_accounted_for_once(untrained, tmp_p
     assert predict_to(out, untrained, source, options=["--batch-size=32", "--workers=1"]) == 0
     table = pd.read_csv(out)
     assert table.id.tolist() == [row["id"] for row in bundled_rows(600)]
-    np.testing.assert_allclose(table.prediction_log10, whole.prediction_log10, rtol=1e-4)
+    np.testing.assert_allclose(table.prediction, whole.prediction, rtol=1e-4)
     pd.testing.assert_frame_equal(
-        table.drop(columns=["prediction", "prediction_log10"]),
-        whole.drop(columns=["prediction", "prediction_log10"]),
+        table.drop(columns=["prediction", "prediction_gpa"]),
+        whole.drop(columns=["prediction", "prediction_gpa"]),
     )
     skipped = pd.read_csv(out.with_name("table.skipped.csv")).id.tolist()
     assert skipped == ["broken-0", "broken-120", "broken-350", "broken-600"]

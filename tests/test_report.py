@@ -38,7 +38,7 @@ def tested(run):
         row["id"]: Structure.from_dict(row["structure"]).composition for row in bundled_rows(200)
     }
     table["cell"] = table.id.map(cells)
-    table["error"] = (table.prediction_log10 - table.target_log10).abs()
+    table["error"] = (table.prediction - table.target).abs()
     return table[table.subset == "test"].set_index("id")
 
 
@@ -53,9 +53,9 @@ def test_opens_without_errors_or_network(page, used):
 def test_the_headline_is_that_of_the_summary(run, used):
     summary = json.loads((run / "summary.json").read_text())
     table = pd.read_csv(run / "predictions.csv")
-    target = {name: table.target_log10[table.subset == name] for name in ("train", "test")}
+    target = {name: table.target[table.subset == name] for name in ("train", "test")}
     mean = (target["test"] - target["train"].mean()).abs().mean()
-    gpa = (table.prediction - table.target)[table.subset == "test"].abs().mean()
+    gpa = (table.prediction_gpa - table.target_gpa)[table.subset == "test"].abs().mean()
     assert used.result["title"] == "bulk modulus"
     assert used.result["tiles"][0] == f"{summary['test_mae']:.4f} log10(GPa)"
     assert used.result["tiles"][1].strip() == f"{summary['test_r2']:.4f}"
@@ -84,8 +84,8 @@ def test_pointing_tells_the_crystal(used, tested):
         own = tested.loc[name]
         assert title.startswith(f"{own.cell.reduced_formula} ·")
         for text, log, gpa in (
-            (true, own.target_log10, own.target),
-            (predicted, own.prediction_log10, own.prediction),
+            (true, own.target, own.target_gpa),
+            (predicted, own.prediction, own.prediction_gpa),
         ):
             shown = [float(n) for n in re.findall(r"[\d.]+", text.replace("log10", ""))]
             np.testing.assert_allclose(shown, [gpa, log], rtol=6e-3)

@@ -97,19 +97,17 @@ def test_a_dropped_file_is_predicted(browser, address, models, tmp_path):
     expected = predicted.to_dataframe().iloc[0]
     assert name == "bulk modulus"
     assert value.split()[1] == "GPa"
-    assert float(value.split()[0]) == pytest.approx(expected.prediction, rel=1e-3)
+    assert float(value.split()[0]) == pytest.approx(expected.prediction_gpa, rel=1e-3)
     low, high = map(float, interval.removeprefix("90 %: ").removesuffix(" GPa").split(" to "))
-    assert [low, high] == pytest.approx([expected.lower, expected.upper], rel=1e-3)
+    assert [low, high] == pytest.approx([expected.lower_gpa, expected.upper_gpa], rel=1e-3)
     assert len(networks) == 5
-    assert np.log10([*map(float, networks)]).mean() == pytest.approx(
-        expected.prediction_log10, abs=1e-3
-    )
+    assert np.log10([*map(float, networks)]).mean() == pytest.approx(expected.prediction, abs=1e-3)
     assert nearest[0] == expected.nearest
     assert atoms == 2
     row = table.loc["bulk_modulus"]
     assert [row.id, row.unit, row.nearest] == ["salt", "GPa", expected.nearest]
     for column, own in [("value", "prediction"), ("lower", "lower"), ("upper", "upper")]:
-        assert row[column] == pytest.approx(expected[own], rel=1e-4)
+        assert row[column] == pytest.approx(expected[f"{own}_gpa"], rel=1e-4)
 
 
 def test_with_the_keyboard_alone(browser, address):

@@ -50,11 +50,11 @@ def read(path):
 def test_learns_more_than_the_mean(run):
     """The error on unseen crystals is far below that of always saying the training mean."""
     table = pd.read_csv(run / "predictions.csv")
-    target = {name: table.target_log10[table.subset == name] for name in ("train", "test")}
+    target = {name: table.target[table.subset == name] for name in ("train", "test")}
     dummy = (target["test"] - target["train"].mean()).abs().mean()
     summary = read(run / "summary.json")
     assert summary["test_mae"] < 0.6 * dummy
-    error = (table.prediction_log10 - table.target_log10)[table.subset == "test"]
+    error = (table.prediction - table.target)[table.subset == "test"]
     assert summary["test_mae"] == pytest.approx(error.abs().mean(), abs=1e-6)
     assert summary["test_rmse"] == pytest.approx(np.sqrt((error**2).mean()), abs=1e-6)
     spread = target["test"] - target["test"].mean()
@@ -79,9 +79,9 @@ def test_run_directory_holds_everything(run):
     table = pd.read_csv(run / "predictions.csv")
     for name, ids in split.items():
         assert table.id[table.subset == name].tolist() == ids
-    np.testing.assert_allclose(table.prediction, 10**table.prediction_log10, rtol=1e-6)
+    np.testing.assert_allclose(table.prediction_gpa, 10**table.prediction, rtol=1e-6)
     known = {row["id"]: row["targets"]["bulk_modulus"] for row in bundled_rows(200)}
-    np.testing.assert_allclose(table.target, table.id.map(known), rtol=1e-6)
+    np.testing.assert_allclose(table.target_gpa, table.id.map(known), rtol=1e-6)
     for name in ("learning_curve.png", "parity.png"):
         assert (run / name).read_bytes().startswith(b"\x89PNG")
     assert RunDirectory.open(run).config().data.limit == 200
@@ -199,7 +199,7 @@ def test_two_properties_with_missing_values(tmp_path):
     summary = read(path / "summary.json")
     for p in ("bulk_modulus", "shear_modulus"):
         test = table[table.subset == "test"]
-        error = (test[f"prediction_log10_{p}"] - test[f"target_log10_{p}"]).abs().mean()
+        error = (test[f"prediction_{p}"] - test[f"target_{p}"]).abs().mean()
         assert summary[f"test_mae_{p}"] == pytest.approx(error, abs=1e-6)
     skipped = pd.read_csv(path / "skipped.csv")
     assert skipped.id.tolist() == [bundled_rows(1)[0]["id"]]

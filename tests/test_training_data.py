@@ -44,7 +44,7 @@ def test_values_without_a_name_are_plain_numbers(
     assert (p.name, p.column, p.unit, p.transform) == ("hardness_data", "target", "", "none")
     table = pd.read_csv(run / "predictions.csv")
     assert dict(zip(table.id, table.target, strict=True)) == values
-    assert "prediction_log10" not in table
+    assert "prediction_gpa" not in table
     # Whoever says what they are is believed.
     modulus = train_run(tmp_path / "gpa", "--data", folder, "--property", "bulk_modulus", *SHORT)
     assert RunDirectory(modulus).config().properties[0].transform == "log10"

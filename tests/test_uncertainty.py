@@ -38,7 +38,7 @@ def used(ensemble: Path, tmp_path_factory: pytest.TempPathFactory) -> Opened:
 def tested(ensemble: Path) -> pd.DataFrame:
     """The rows of predictions.csv about test crystals, with the absolute error."""
     table = pd.read_csv(ensemble / "predictions.csv")
-    table["error"] = (table.prediction_log10 - table.target_log10).abs()
+    table["error"] = (table.prediction - table.target).abs()
     return table[table.subset == "test"].set_index("id")
 
 
@@ -56,23 +56,23 @@ def test_points_and_bars_have_the_uncertainty(used: Opened, tested: pd.DataFrame
         assert len(tips) > len(tested) / 2
         for name, (_, predicted, within) in tips.items():
             own = tested.loc[name.rsplit(" ", 1)[1]]
-            shown = [own.prediction, own.prediction_log10, own.uncertainty_log10]
+            shown = [own.prediction_gpa, own.prediction, own.uncertainty]
             np.testing.assert_allclose(numbers(predicted), shown, rtol=3e-2)
-            ends = 10 ** (own.prediction_log10 + np.array([-1, 1]) * own.uncertainty_log10)
+            ends = 10 ** (own.prediction + np.array([-1, 1]) * own.uncertainty)
             np.testing.assert_allclose(numbers(within), ends, rtol=6e-3)
 
 
 def test_coverage_and_the_worst_are_those_of_the_table(used: Opened, tested: pd.DataFrame) -> None:
-    inside = [(tested.error <= k * tested.uncertainty_log10).mean() for k in (1, 2)]
+    inside = [(tested.error <= k * tested.uncertainty).mean() for k in (1, 2)]
     shown = numbers(used.result["note"])
     np.testing.assert_allclose([shown[0], shown[2]], np.multiply(inside, 100), atol=0.51)
     # Half of normal errors are within 0.6745 standard deviations.
-    half = (tested.error <= 0.67449 * tested.uncertainty_log10).mean()
+    half = (tested.error <= 0.67449 * tested.uncertainty).mean()
     assert used.result["coverage"]["expected 50 %"] == [f"found {100 * half + 1e-9:.0f} %"]
     worst = tested.sort_values("error", ascending=False)[:12]
     assert [row[0] for row in used.result["worst"]] == worst.index.tolist()
     spread = [float(row[-1]) for row in used.result["worst"]]
-    np.testing.assert_allclose(spread, worst.uncertainty_log10, rtol=1e-4)
+    np.testing.assert_allclose(spread, worst.uncertainty, rtol=1e-4)
 
 
 def test_the_networks_alone_beside_their_mean(
@@ -102,11 +102,11 @@ def test_explanations_and_vectors_have_it_too(
     value, unit, note = re.search(
         r'"value">([\d.]+)<small> (.*?)</small></div><div class="note">(.*?)</div>', opened.dom
     ).groups()
-    assert float(value) == pytest.approx(own.prediction, rel=1e-3)
-    ends = 10 ** (own.prediction_log10 + np.array([-1, 1]) * own.uncertainty_log10)
+    assert float(value) == pytest.approx(own.prediction_gpa, rel=1e-3)
+    ends = 10 ** (own.prediction + np.array([-1, 1]) * own.uncertainty)
     np.testing.assert_allclose(numbers(unit), ends, rtol=1e-3)
     shown = numbers(note.split(" = ")[1])
-    np.testing.assert_allclose(shown, [own.prediction_log10, own.uncertainty_log10], atol=1e-3)
+    np.testing.assert_allclose(shown, [own.prediction, own.uncertainty], atol=1e-3)
     assert "GI M-1, mean of an ensemble" in opened.dom
 
     assert embed.main([*options, str(tmp_path / "a.npz"), "--map=none", "--workers=1"]) == 0

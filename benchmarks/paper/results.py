@@ -14,7 +14,6 @@ from benchmarks.paper.trainings import Place, Training
 from data_prep.errors import UserError
 from data_prep.files import write_text
 from data_prep.properties import Property
-from gatgnn_jax.prediction.columns import trained_column
 from gatgnn_jax.runs.directory import RunDirectory
 
 Row = dict[str, Any]
@@ -101,10 +100,9 @@ def absolute_test_errors(run: RunDirectory, p: Property) -> np.ndarray:
 
 def absolute_errors(table: pd.DataFrame, p: Property, properties: Sequence[Property]) -> np.ndarray:
     """Absolute errors of a table of predictions, in the unit that is trained on."""
-    predicted, target = (
-        trained_column(table, name, p, properties) for name in ("prediction", "target")
-    )
-    return (predicted - target).abs().dropna().to_numpy()
+    ending = f"_{p.name}" if len(properties) > 1 else ""
+    error = (table[f"prediction{ending}"] - table[f"target{ending}"]).abs()
+    return error.dropna().to_numpy()
 
 
 def _new_row(training: Training, run: RunDirectory, p: Property) -> Row:

@@ -56,12 +56,11 @@ def predict_files(
     config, graphdef, model = run.load_best()
     reliability = read_reliability(run)
     predictor = StreamPredictor(config, graphdef, model, options.batch_size, reliability)
-    columns = table_columns(config, reliability)
-    check_replaceable(options.out, columns, options.overwrite)
+    check_replaceable(options.out, table_columns(config, reliability), options.overwrite)
     console = plain_console(quiet=options.quiet)
 
     own = [run.path / name for name in ("checkpoints/best", INTERVALS, NEIGHBORS)]
-    key = fingerprint(config.to_json() + "\n".join(columns), [*own, *files])
+    key = fingerprint(config.to_json(), [*own, *files])
     table = GrowingTable(options.out, key, digits_of(config.properties))
     before = table.restore()
     if before.done:

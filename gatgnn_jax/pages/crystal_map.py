@@ -23,7 +23,7 @@ from gatgnn_jax.pages.plots import (
     with_unit,
 )
 from gatgnn_jax.pages.report_numbers import short
-from gatgnn_jax.prediction.columns import column_name, prediction_columns
+from gatgnn_jax.prediction.columns import prediction_columns
 
 COLOR_MAP = "viridis"
 """Rises evenly in lightness, so that it also works in grey and for the colour-blind."""
@@ -76,23 +76,18 @@ def map_columns(
     units: dict[str, str] = {}
     names: dict[str, tuple[str, ...]] = {}
     for t, (p, own) in enumerate(zip(properties, value_slices(properties), strict=True)):
-
-        def column(name: str, p: Property = p) -> str:
-            return column_name(name, p, properties)
-
-        # What is drawn is what is trained on, as the errors are.
-        trained = f"_{p.transform}" if p.is_rescaled else ""
-        table[column(f"error{trained}")] = errors[:, t]
+        ending = f"_{p.name}" if len(properties) > 1 else ""
+        table[f"error{ending}"] = errors[:, t]
         if p.task == "classification":
             said = predicted[:, own.start] if p.num_values == 1 else predicted[:, own]
-            table[column("prediction")], table[column("target")] = class_of(said), target[:, t]
-            names |= {column(name): p.class_names for name in ("prediction", "target")}
+            table[f"prediction{ending}"], table[f"target{ending}"] = class_of(said), target[:, t]
+            names |= {f"{name}{ending}": p.class_names for name in ("prediction", "target")}
         value = "probability" if p.task == "classification" and p.num_values == 1 else "prediction"
-        first += [column(name + trained) for name in (value, "target", "error")]
+        first += [f"{name}{ending}" for name in (value, "target", "error")]
         for name in ("prediction", "target", "error", "uncertainty", "lower", "upper"):
-            for own_name, unit in ((name, p.unit), (name + trained, p.trained_unit)):
-                if unit:
-                    units[column(own_name)] = f"{column(name)}, {unit}"
+            units[f"{name}_{p.own_suffix}{ending}"] = f"{name}{ending}, {p.unit}"
+            if p.trained_unit:
+                units[name + ending] = f"{name}{ending}, {p.trained_unit}"
     numbers = table.select_dtypes("number").dropna(axis="columns", how="all")
     order = sorted(numbers, key=lambda name: first.index(name) if name in first else len(first))
     return numbers[order].rename(columns=units), names

@@ -139,8 +139,8 @@ def prediction_texts(prediction: Predictions) -> list[dict[str, str]]:
         place = int(values.argmax())  # of more than two classes the likeliest
         value = values[place]
         transformed = f"{value:.4f}"
-        if prediction.transformed_uncertainty is not None:
-            spread = prediction.transformed_uncertainty[0, own][place]
+        if prediction.uncertainty is not None:
+            spread = prediction.uncertainty[0, own][place]
             transformed += f" ± {spread:.4f}"
             if p.is_rescaled:  # it is not the same upwards and downwards
                 low, high = p.in_own_unit(np.array([value - spread, value + spread]))

@@ -10,7 +10,7 @@ import pandas as pd
 from data_prep.errors import Skipped
 from data_prep.properties import Property
 from gatgnn_jax.objective import class_of, deviations
-from gatgnn_jax.prediction.columns import column_name, numbered_classes, trained_column
+from gatgnn_jax.prediction.columns import numbered_classes
 from gatgnn_jax.runs.config import RunConfig
 
 WORST = 12
@@ -36,15 +36,15 @@ class Finished:
         return np.flatnonzero(self.predictions.subset == "test")
 
     def column(self, name: str, p: Property) -> np.ndarray:
-        """A column of numbers of `predictions`, of transformed values, float64 [C]."""
-        return self._trained(name, p).to_numpy(np.float64)
+        """A column of numbers of `predictions` about one property, float64 [C]."""
+        return self.predictions[name + self._ending(p)].to_numpy(np.float64)
 
-    def _trained(self, name: str, p: Property) -> pd.Series:
-        return trained_column(self.predictions, name, p, self.config.properties)
+    def _ending(self, p: Property) -> str:
+        return f"_{p.name}" if len(self.config.properties) > 1 else ""
 
     def target(self, p: Property) -> np.ndarray:
         """Transformed targets, of a classification class numbers: float64 [C]; NaN: none."""
-        return numbered_classes(p, self._trained("target", p))
+        return numbered_classes(p, self.predictions["target" + self._ending(p)])
 
     def values(self, p: Property) -> np.ndarray:
         """Transformed values, or probabilities of class 1, or of each of more: float64 [C, V]."""
@@ -80,7 +80,8 @@ class Finished:
 
     def half_width(self, p: Property) -> np.ndarray | None:
         """How far the intervals reach to either side, float64 [C]; None for a run without."""
-        if column_name("upper", p, self.config.properties) not in self.predictions:
+        ending = f"_{p.name}" if len(self.config.properties) > 1 else ""
+        if f"upper{ending}" not in self.predictions:
             return None
         return self.column("upper", p) - self.predicted(p)
 

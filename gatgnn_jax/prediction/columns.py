@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,89 +20,49 @@ def prediction_columns(
 ) -> pd.DataFrame:
     """Columns for each property, from predicted values [C, V] (and targets [C, T] where known).
 
-    Regression: `prediction` and its `unit`, the property's own. Classification: the class in
-    `prediction`, by its name if it has one, and the `probability` of class 1, of more than two
-    classes that of each, `probability_NAME`. With an `uncertainty` [C, V] a column of that name, of
-    more than two classes that of the predicted one's probability. With a `half_width` of intervals
-    [C, V] the ends of a regression's, `lower` and `upper`. A property trained on its logarithm has
-    what the model works with besides, as `prediction_log10`; its `uncertainty` is then half the
-    way from one standard deviation below to one above. With several properties each name ends in
-    the property's.
+    Regression: `prediction`, `unit`, and for a property trained on its logarithm the plain value
+    too, as `prediction_gpa`. Classification: the class in `prediction`, by its name if it has one,
+    and the `probability` of class 1, of more than two classes that of each, `probability_NAME`.
+    With an `uncertainty` [C, V] a column of that name, in `unit`, of more than two classes that of
+    the predicted one's probability. With a `half_width` of intervals [C, V] the ends of a
+    regression's, `lower` and `upper` (and `lower_gpa`, …). With several properties each name ends
+    in the property's.
     """
     table = pd.DataFrame(index=range(len(predicted)))
     for t, (p, own) in enumerate(zip(properties, value_slices(properties), strict=True)):
-        values = predicted[:, own]
-        trained = {} if target is None else {"target": target[:, t]}
-        trained["prediction"] = values[:, 0]
+        ending = f"_{p.name}" if len(properties) > 1 else ""
+        value, first = predicted[:, own.start], own.start
+        if target is not None:
+            table["target" + ending] = named_classes(p, target[:, t])
+        if p.task == "regression":
+            table["prediction" + ending] = value
+        elif p.num_values == 1:
+            table["prediction" + ending] = named_classes(p, class_of(value))
+            table["probability" + ending] = value
+        else:
+            said = class_of(predicted[:, own])
+            table["prediction" + ending] = named_classes(p, said)
+            for name, share in zip(p.class_names, predicted[:, own].T, strict=True):
+                table[f"probability_{name}{ending}"] = share
         if uncertainty is not None:
-            trained["uncertainty"] = _of_prediction(p, values, uncertainty[:, own])
+            spread = uncertainty[:, own]
+            if p.num_values > 1:
+                spread = np.take_along_axis(spread, said[:, None], axis=1)
+            table["uncertainty" + ending] = spread[:, 0]
+        ends = {}
         if half_width is not None and p.task == "regression":
-            trained["lower"] = values[:, 0] - half_width[:, own.start]
-            trained["upper"] = values[:, 0] + half_width[:, own.start]
-
-        shown = _classes_shown(p, values, trained) if p.class_names else _values_shown(p, trained)
-        shown["unit"] = p.unit
+            ends = {"lower": value - half_width[:, first], "upper": value + half_width[:, first]}
+        for name, end in ends.items():
+            table[name + ending] = end
+        table["unit" + ending] = p.trained_unit
         if p.is_rescaled:
-            shown |= {f"{name}_{p.transform}": column for name, column in trained.items()}
-        for name, column in shown.items():
-            table[column_name(name, p, properties)] = column
+            plain = p.own_suffix
+            if target is not None:
+                table[f"target_{plain}{ending}"] = p.in_own_unit(target[:, t])
+            table[f"prediction_{plain}{ending}"] = p.in_own_unit(value)
+            for name, end in ends.items():
+                table[f"{name}_{plain}{ending}"] = p.in_own_unit(end)
     return table
-
-
-def _of_prediction(p: Property, values: np.ndarray, spread: np.ndarray) -> np.ndarray:
-    """The spread [C] of what is predicted, from those [C, V] of all values of a property."""
-    if p.num_values == 1:
-        return spread[:, 0]
-    return np.take_along_axis(spread, class_of(values)[:, None], axis=1)[:, 0]
-
-
-def _values_shown(p: Property, trained: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """A regression's columns in its own unit, by name, from those in the trained one."""
-    shown: dict[str, Any] = {name: p.in_own_unit(column) for name, column in trained.items()}
-    if "uncertainty" in trained:
-        spread = trained["uncertainty"]
-        shown["uncertainty"] = spread_in_own_unit(p, trained["prediction"], spread)
-    return shown
-
-
-def _classes_shown(
-    p: Property, values: np.ndarray, trained: Mapping[str, np.ndarray]
-) -> dict[str, Any]:
-    """A classification's columns by name: classes by theirs, and probabilities [C, V]."""
-    said = class_of(values if p.num_values > 1 else values[:, 0])
-    shown: dict[str, Any] = {}
-    if "target" in trained:
-        shown["target"] = named_classes(p, trained["target"])
-    shown["prediction"] = named_classes(p, said)
-    names = [f"probability_{name}" for name in p.class_names]
-    shown |= dict(zip(names if p.num_values > 1 else ["probability"], values.T, strict=True))
-    if "uncertainty" in trained:
-        shown["uncertainty"] = trained["uncertainty"]
-    return shown
-
-
-def column_name(name: str, p: Property, properties: Sequence[Property]) -> str:
-    """What a column about one of several properties is called."""
-    return f"{name}_{p.name}" if len(properties) > 1 else name
-
-
-def trained_column(
-    table: pd.DataFrame, name: str, p: Property, properties: Sequence[Property]
-) -> pd.Series:
-    """A column of a table in the unit that is trained on, log10(GPa) for a modulus.
-
-    Tables written before 0.2.0 have that in the column of the plain name.
-    """
-    trained = column_name(f"{name}_{p.transform}", p, properties)
-    return table[trained if trained in table else column_name(name, p, properties)]
-
-
-def spread_in_own_unit(p: Property, value: np.ndarray, spread: np.ndarray) -> np.ndarray:
-    """A standard deviation in the property's own unit, from that in the trained one: half the way
-    from one below the value to one above."""
-    if not p.is_rescaled:
-        return spread
-    return (p.in_own_unit(value + spread) - p.in_own_unit(value - spread)) / 2
 
 
 def named_classes(p: Property, numbers: np.ndarray) -> np.ndarray:

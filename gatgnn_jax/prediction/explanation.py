@@ -178,7 +178,7 @@ def explain(
             transformed=predicted.values,
             warnings=tuple(predicted.warnings),
             reasons=("",),
-            transformed_uncertainty=predicted.uncertainty,
+            uncertainty=predicted.uncertainty,
             half_width=predicted.half_width,
             neighbors=None if predicted.neighbors is None else tuple(predicted.neighbors),
         ),

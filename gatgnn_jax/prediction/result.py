@@ -11,7 +11,7 @@ from data_prep.errors import Skipped
 from data_prep.graph import CrystalGraph
 from data_prep.properties import Property
 from gatgnn_jax.objective import every_probability, value_slices
-from gatgnn_jax.prediction.columns import prediction_columns, spread_in_own_unit
+from gatgnn_jax.prediction.columns import prediction_columns
 from gatgnn_jax.prediction.training_crystals import Neighbor
 
 RARE = 10
@@ -31,8 +31,8 @@ class Predictions:
         warnings: [C]: what is doubtful: elements that training never saw, a crystal far from the
             training crystals; empty if nothing is.
         reasons: [C]: why a crystal was left out; empty if it was not.
-        transformed_uncertainty: float64 [C, V]: standard deviation of `transformed` over an
-            ensemble's members; None for a single model.
+        uncertainty: float64 [C, V]: standard deviation of `transformed` over an ensemble's
+            members; None for a single model.
         half_width: float64 [C, V]: `transformed` ± this holds 90 % of true values; NaN for a
             property without intervals (a classification), None for a model without.
         neighbors: [C]: the nearest training crystal of each, None for one that was left out; None
@@ -44,7 +44,7 @@ class Predictions:
     transformed: np.ndarray
     warnings: tuple[str, ...]
     reasons: tuple[str, ...]
-    transformed_uncertainty: np.ndarray | None = None
+    uncertainty: np.ndarray | None = None
     half_width: np.ndarray | None = None
     neighbors: tuple[Neighbor | None, ...] | None = None
 
@@ -52,7 +52,7 @@ class Predictions:
         return len(self.ids)
 
     def __repr__(self) -> str:
-        """How many there are, and in which units they stand in `values` and in `transformed`."""
+        """How many there are, and in which units they stand in `values` and in the table."""
         left_out = len(self.skipped)
         count = f"Predictions of {len(self) - left_out:,} crystals"
         lines = [f"{count}, {left_out:,} left out: see skipped" if left_out else count]
@@ -63,8 +63,8 @@ class Predictions:
             line = f"{p.name}: values in {p.unit or 'its own unit'}"
             if p.is_rescaled:
                 line += (
-                    f", as prediction in the table; transformed in {p.trained_unit}, as "
-                    f"prediction_{p.transform}"
+                    f", as prediction_{p.own_suffix} in the table; prediction there and "
+                    f"transformed in {p.trained_unit}"
                 )
             lines.append(line)
         return "\n  ".join(lines)
@@ -86,24 +86,6 @@ class Predictions:
             for p, own in columns
             if p.task == "classification"
         }
-
-    @property
-    def uncertainty(self) -> np.ndarray | None:
-        """The spread of an ensemble's members in the properties' own `units`: float64 [C, V].
-
-        Of a property trained on its logarithm half the way from one standard deviation below the
-        value to one above. None for a single model.
-        """
-        if self.transformed_uncertainty is None:
-            return None
-        given = (self.transformed, self.transformed_uncertainty)
-        return np.concatenate(
-            [
-                spread_in_own_unit(p, *(array[:, own] for array in given))
-                for p, own in zip(self.properties, value_slices(self.properties), strict=True)
-            ],
-            axis=1,
-        )
 
     @property
     def lower(self) -> np.ndarray | None:
@@ -140,11 +122,11 @@ class Predictions:
     def to_dataframe(self) -> pd.DataFrame:
         """The columns of `predictions.csv`, and `skipped`, the reason where there is one.
 
-        `prediction` is what `values` has, in the unit that the column `unit` says; of a modulus
-        `prediction_log10` is what `transformed` has.
+        `prediction` is in the unit that the column `unit` says, which is the one trained on; of a
+        modulus `prediction_gpa` has what `values` has.
         """
         predicted = np.array([not reason for reason in self.reasons], bool)
-        given = {"uncertainty": self.transformed_uncertainty, "half_width": self.half_width}
+        given = {"uncertainty": self.uncertainty, "half_width": self.half_width}
         own = {name: None if array is None else array[predicted] for name, array in given.items()}
         table = prediction_columns(self.properties, self.transformed[predicted], **own)
         if self.neighbors is not None:
