@@ -164,6 +164,7 @@ def test_neighbours_beyond_the_cell_and_polyhedra(pages: dict, browser: Browser)
     page = opened(browser, pages["explain"])
     beyond, solids = page.locator(".choices input").all()
     drawn = "[...['atoms', 'polyhedra']].map(k => +document.querySelector('canvas').dataset[k])"
+    page.wait_for_function("document.querySelector('canvas').dataset.polyhedra")  # once drawn
     # Eight corners of Sr, Ti in the middle, six faces of O; each O has one more Ti beyond.
     assert page.evaluate(drawn) == [8 + 1 + 6 + 6, 0]
     beyond.uncheck()
