@@ -1,6 +1,5 @@
 """The networks side by side: errors on the same crystals, what chance does to them, and speeds."""
 
-import json
 import statistics
 import time
 from collections.abc import Sequence
@@ -10,7 +9,7 @@ import pandas as pd
 from rich.progress import track
 
 from benchmarks import provenance
-from benchmarks.paper.results import Row, absolute_errors
+from benchmarks.paper.results import Row, absolute_errors, settings_of
 from benchmarks.paper.trainings import Place, Training, train_all
 from gatgnn_jax.batches.chosen_device import use_device
 from gatgnn_jax.jobs.folds import is_several, read_members
@@ -84,9 +83,9 @@ def compare(place: Place, trainings: Sequence[Training], jobs: int) -> list[Row]
         else:
             table = table[table.subset == "test"]
         run = RunDirectory.open(path)
-        config, summary = run.config(), run.read_json("summary.json")
-        for p in config.properties:
-            error = absolute_errors(table, p, config.properties)
+        properties, summary = run.config().properties, run.read_json("summary.json")
+        for p in properties:
+            error = absolute_errors(table, p, properties)
             reference = first.setdefault((training.note, p.name), error)
             rows.append(
                 {
@@ -103,10 +102,7 @@ def compare(place: Place, trainings: Sequence[Training], jobs: int) -> list[Row]
                     "standard_error": provenance.standard_error(error),
                     "above_first": float((error - reference).mean()),
                     "its_standard_error": provenance.standard_error(error - reference),
-                    "settings": {
-                        name: json.loads(config.to_json())[name]
-                        for name in ("graph", "model", "train")
-                    },
+                    "settings": settings_of(run),
                     "versions": summary["versions"] | {"python": summary["python"]},
                     "commit": provenance.commit(),
                     "machine": provenance.machine(),

@@ -105,10 +105,15 @@ def absolute_errors(table: pd.DataFrame, p: Property, properties: Sequence[Prope
     return error.dropna().to_numpy()
 
 
+def settings_of(run: RunDirectory) -> Row:
+    """The settings of graph, network and training that a run was made with."""
+    written = run.read_json("config.json")
+    return {name: written[name] for name in ("graph", "model", "train")}
+
+
 def _new_row(training: Training, run: RunDirectory, p: Property) -> Row:
     """What does not depend on the seed."""
-    summary, written = run.read_json("summary.json"), run.read_json("config.json")
-    settings = {name: written[name] for name in ("graph", "model", "train")}
+    summary, settings = run.read_json("summary.json"), settings_of(run)
     # Of the run it starts from the name; where that lies is nobody's business.
     if training.init_from is not None:
         settings["train"]["init_from"] = training.init_from.name
