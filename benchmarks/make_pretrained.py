@@ -21,6 +21,7 @@ from data_prep.compositions import compositions
 from data_prep.files import write_text
 from data_prep.properties import Property
 from gatgnn_jax.cli import run_command
+from gatgnn_jax.jobs.hub import without_folders
 from gatgnn_jax.models.base import ModelState
 from gatgnn_jax.objective import output_slices
 from gatgnn_jax.pages.report import read_finished
@@ -71,9 +72,7 @@ def export(path: Path, name: str) -> Path:
     own, own_model = of_property(config, model, p)
     # Where the data lay is nobody's business, nor where the run that it started from.
     info = DataInfo(element_counts=config.data.known_elements)
-    start = own.train.init_from
-    settings = dataclasses.replace(own.train, init_from=start and Path(start).name)
-    ready = RunDirectory.create(target, dataclasses.replace(own, train=settings, data=info))
+    ready = RunDirectory.create(target, without_folders(dataclasses.replace(own, data=info)))
     ready.save_best(own_model)
     write_reliability(ready, of_one_property(read_reliability(run), config, p))
     split = run.split()

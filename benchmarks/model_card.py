@@ -54,9 +54,9 @@ SHARES = ("accuracy", "balanced_accuracy", "f1", "auc")
 """What a card says of classes."""
 
 
-def command(config: RunConfig) -> str:
-    """The training as a command, without the paths of its data."""
-    preset, settings = compare_settings(config, sum(config.data.element_counts.values()))
+def command(config: RunConfig, num_crystals: int) -> str:
+    """The training on so many crystals as a command, without the paths of its data."""
+    preset, settings = compare_settings(config, num_crystals)
     words = ["python -m gatgnn_jax.train", f"--preset {preset}"]
     words += [f"--property {','.join(p.name for p in config.properties)}"]
     for _, name, value, usual in settings:
@@ -103,8 +103,9 @@ def card(
         "",
         f"- **Data**: {data}; training {subsets['train']:,}, validation {subsets['val']:,}, test "
         f"{subsets['test']:,} crystals. Computed values (DFT, PBE), not measured ones.",
-        f"- **Training**: `{command(run.config)}`; best of {run.summary['epochs']} epochs by "
-        f"{SELECTED_BY[p.task]} ({validation_score(run.summary, p):.4f}).",
+        f"- **Training**: `{command(run.config, subsets['train'])}`; best of "
+        f"{run.summary['epochs']} epochs by {SELECTED_BY[p.task]} "
+        f"({validation_score(run.summary, p):.4f}).",
         *errors(run, p, numbers),
         "- **Not for**: unstable and hypothetical compounds (nearly all training crystals are "
         "stable) and crystals with elements it has not seen (predictions warn of both), molecules, "

@@ -215,7 +215,7 @@ def train(framework: Framework, crystals: Crystals, seed: int, console: Console)
     val_mae: list[float] = []
     best = 0  # the epoch, counted from 1
     started = time.perf_counter()
-    with TrainingReporter(console, settings.epochs, 0, "val_mae") as reporter:
+    with TrainingReporter(console, settings.epochs, [], "val_mae") as reporter:
         while len(losses) < settings.epochs and len(losses) - best < settings.patience:
             epoch_started = time.perf_counter()
             # The batches that our training command deals in this epoch.

@@ -14,7 +14,14 @@ import tyro
 
 from data_prep.columns import number_columns
 from data_prep.config import GRAPH_PRESETS, GraphConfig
-from data_prep.errors import BadCrystal, Skipped, UserError, exit_status, number_of
+from data_prep.errors import (
+    BadCrystal,
+    Skipped,
+    UserError,
+    check_limit,
+    exit_status,
+    number_of,
+)
 from data_prep.options import FloatOrNone, IntOrNone, TextOrNone
 from data_prep.progress import plain_console, track
 from data_prep.properties import resolve_property
@@ -52,8 +59,7 @@ def build_dataset(
     from data_prep.packing import GrowingDataset
     from data_prep.reading.sources import open_source
 
-    if limit is not None and limit < 1:
-        raise UserError(f"the limit is {limit}: give 1 or more crystals")
+    check_limit(limit)
     crystals = open_source(source)
     total = crystals.count if limit is None else min(limit, crystals.count)
     stream = featurize(itertools.islice(crystals.items(), total), config, workers)
@@ -177,7 +183,7 @@ class BuildOptions:
     strict: bool = False
     """Fail if any crystal has to be left out."""
     limit: IntOrNone = None
-    """Use the first crystals only."""
+    """Use only so many crystals, the first ones."""
     workers: IntOrNone = None
     """Processes to use; all cores by default."""
     dask: TextOrNone = None

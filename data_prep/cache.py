@@ -15,7 +15,7 @@ from rich.console import Console
 from data_prep.build import build_dataset, read_skipped, save_built
 from data_prep.config import GraphConfig
 from data_prep.dataset import FORMAT_VERSION, GraphDataset
-from data_prep.errors import Skipped, UserError
+from data_prep.errors import Skipped, UserError, check_limit
 from data_prep.files import kept_folder, remove_unfinished
 from data_prep.progress import plain_console
 from data_prep.reading.folders import is_folder, visible_files
@@ -50,8 +50,10 @@ def open_dataset(
         The dataset and the crystals that had to be left out of it.
 
     Raises:
-        UserError: no such data, none that can be used, or a dataset of other graph settings.
+        UserError: no such data, none that can be used, a limit below 1, or a dataset of other graph
+            settings.
     """
+    check_limit(limit)
     path = Path(data) if data is not None else BUNDLED
     if (path / "dataset.json").exists():
         dataset = load_dataset(path)

@@ -36,6 +36,16 @@ class Skipped(NamedTuple):
     reason: str
 
 
+def check_limit(limit: int | None) -> None:
+    """Make sure that at least one crystal is asked for.
+
+    Raises:
+        UserError: the limit is less.
+    """
+    if limit is not None and limit < 1:
+        raise UserError(f"the limit is {limit}: give 1 or more crystals")
+
+
 def printable(text: str) -> str:
     """A text in one line for files and terminals; other characters as ``\\n`` or ``\\udcff``."""
     return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from data_prep.errors import UserError, exit_status, number_of
+from data_prep.errors import UserError, check_limit, exit_status, number_of
 from data_prep.fetching import jarvis, materials_project
 from data_prep.fetching.download import download
 from data_prep.files import write_text
@@ -90,8 +90,7 @@ class Jarvis:
     def run(self) -> dict[str, Any]:
         """Convert, after downloading if need be; what came of it."""
         _check_lines(self.out)
-        if self.limit is not None and self.limit < 1:
-            raise UserError(f"the limit is {self.limit}: give 1 or more crystals")
+        check_limit(self.limit)
         names = _split(self.property)
         if not names:
             raise UserError("give one property or more, like formation_energy_peratom")

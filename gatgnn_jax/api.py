@@ -85,6 +85,8 @@ def fit(
 
     Raises:
         UserError: data, property, split or run directory that cannot be used.
+        TypeError: there is no setting of that name.
+        ValueError: a setting outside its range.
         KeyboardInterrupt: stopped before the end; the run goes on with the command's `--resume`.
     """
     # Imported where needed: prediction does without the optimizer and the pictures.

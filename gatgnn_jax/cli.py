@@ -3,14 +3,11 @@
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import tyro
 
 from data_prep.errors import UserError, exit_status
-
-if TYPE_CHECKING:
-    pass
 
 Options = TypeVar("Options")
 

@@ -35,7 +35,7 @@ class EvaluateOptions:
     ] = None
     """Which crystals, by the run's split. Default: test; all for other data."""
     seen: bool = False
-    """Of other data, score the crystals too that the model was trained or selected with."""
+    """With --data, score also the crystals that the model was trained or selected with."""
     out: PathOrNone = None
     """The folder to write to. Default: one within the run; for a ready-made model, here."""
     device: Device = "auto"

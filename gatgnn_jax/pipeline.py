@@ -21,7 +21,7 @@ from gatgnn_jax.batches.processes import (
     is_first,
 )
 from gatgnn_jax.choices import Device, Streaming
-from gatgnn_jax.config import ModelConfig
+from gatgnn_jax.config import ModelConfig, members_of
 from gatgnn_jax.models.networks import new_network
 from gatgnn_jax.pages.report import write_missing_pages, write_pages
 from gatgnn_jax.runs import own_code
@@ -83,8 +83,8 @@ def start(request: NewRun, run_dir: Path | None, how: Execution) -> tuple[RunDir
     console = how.begin()
     prepared, sources = _prepared(request, how)
     trainer = _trainer(prepared, how.stream)
-    if request.train.init_from is not None:
-        trainer.start_from(Path(prepared.config.train.init_from or ""))
+    if prepared.config.train.init_from is not None:
+        trainer.start_from(Path(prepared.config.train.init_from))
     path = run_dir or next_run_directory(Path("runs"), prepared.properties[0].name)
     run = RunDirectory(Path(agree(str(path))))
     with held_by_first(new_run(run.path, prepared.config)):
@@ -107,9 +107,13 @@ def create(request: NewRun, path: Path, how: Execution) -> RunDirectory:
 
 def _prepared(request: NewRun, how: Execution) -> tuple[Prepared, dict[str, str]]:
     """Data and settings of a new run, and the source of the user's own classes."""
-    model, sources = own_code.adopt(request.model)
-    request = replace(request, model=model)
-    for own in (model, *request.others):
+    models, sources = own_code.adopt((request.model, *request.others))
+    request = replace(request, model=models[0], others=tuple(models[1:]))
+    if request.others:  # it names files by their paths
+        counts = members_of(request.train.ensemble).values()
+        named = ",".join(f"{own.model}:{n}" for own, n in zip(models, counts, strict=True))
+        request = replace(request, train=replace(request.train, ensemble=named))
+    for own in models:
         check_network(own, request.graph)
     return how.prepare(request), sources
 
@@ -123,10 +127,10 @@ def go_on(path: Path, how: Execution) -> tuple[RunDirectory, int]:
     console = how.begin()
     run = RunDirectory.open(path, how.trust_code)
     config = run.config()
-    if (run.path / "checkpoints" / "best").exists() and not (run.path / "split.json").exists():
+    if run.came_trained:
         raise UserError(f"{run.path} was not trained here, so there is nothing to go on with")
     with held_by_first(one_writer(run.path)):
-        if agree((run.path / "summary.json").exists()):
+        if agree(run.is_finished):
             console.print(f"{run.path} is finished already; see {run.path / 'summary.json'}")
             if is_first():
                 write_missing_pages(run, console)
@@ -184,7 +188,7 @@ def _train(
         report = run.path / "skipped.csv"
         console.print(f"{number_of(len(prepared.skipped), 'crystal')} left out: see {report}")
     headline = headline_metric(config.properties)
-    reporter = TrainingReporter(console, config.train.epochs, trainer.progress.epoch, headline)
+    reporter = TrainingReporter(console, config.train.epochs, trainer.progress.rows, headline)
     try:
         with reporter, logging_to(how.log if is_first() else (), run, reporter) as all_of_them:
             trainer.fit(run, all_of_them)

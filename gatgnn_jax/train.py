@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING
 
 from data_prep.errors import UserError
 from gatgnn_jax.cli import run_command
-from gatgnn_jax.jobs.train_options import TrainOptions, as_file, asked_for, parse
+from gatgnn_jax.jobs.train_options import (
+    EXECUTION,
+    TrainOptions,
+    as_file,
+    asked_for,
+    execution_of,
+    parse,
+)
 from gatgnn_jax.presets import PRESETS
 
 if TYPE_CHECKING:
@@ -19,19 +26,11 @@ def main(arguments: list[str]) -> int:
     if options.print_config:
         sys.stdout.write(as_file(options))
         return 0
-    from data_prep.workers import workers_of
     from gatgnn_jax.batches.processes import joined
     from gatgnn_jax.jobs.folds import go_on_all, is_several, start_all
-    from gatgnn_jax.pipeline import Execution, go_on, start
+    from gatgnn_jax.pipeline import go_on, start
 
-    how = Execution(
-        options.device,
-        options.stream,
-        options.log,
-        workers_of(options.workers, options.dask),
-        options.quiet,
-        options.trust_code,
-    )
+    how = execution_of(options)
     with joined(options.distributed):
         repeats = repeats_of(options)
         if options.distributed is not None and not repeats.is_one:
@@ -65,14 +64,9 @@ def _refuse_other_settings(options: TrainOptions) -> None:
     """A resumed run keeps its settings; say so instead of ignoring what was asked for."""
     preset = PRESETS[options.preset]
     default = TrainOptions(graph=preset.graph, model=preset.model, train=preset.train)
-    own = {"device", "stream", "log", "workers", "dask", "quiet", "trust_code"}
-    allowed = own | {"resume", "distributed"}
-    changed = [
-        f.name.replace("_", "-")
-        for f in dataclasses.fields(options)
-        if f.name not in allowed and getattr(options, f.name) != getattr(default, f.name)
-    ]
-    if changed or options.preset != "default":
+    allowed = EXECUTION | {"resume", "distributed"}
+    others = [f.name for f in dataclasses.fields(options) if f.name not in allowed]
+    if any(getattr(options, name) != getattr(default, name) for name in others):
         raise UserError(
             f"--resume goes on with the settings in {options.resume}/config.json: drop the other "
             "options, or start a new run"

@@ -23,6 +23,7 @@ from gatgnn_jax.cli import run_command
 from gatgnn_jax.config import ModelConfig, TrainConfig
 from gatgnn_jax.models.base import ModelState
 from gatgnn_jax.models.networks import graph_for
+from gatgnn_jax.presets import others_for
 from gatgnn_jax.runs.config import DataInfo, RunConfig
 from gatgnn_jax.runs.directory import RunDirectory
 
@@ -111,17 +112,20 @@ def untrained_run(
     source: Path | None = None,
     element_counts: Mapping[str, int] | None = None,
     split: Mapping[str, Sequence[str]] | None = None,
-    ensemble: int = 1,
+    ensemble: int | str = 1,
     **settings: Any,
 ) -> Path:
     """A run directory with the initial weights, as after a conversion; a split makes it a run."""
     model = ModelConfig(**({"num_layers": 1, "neurons": 8, "heads": 2} | settings))
-    graph = graph_for([model], GraphConfig())
+    training = TrainConfig(ensemble=ensemble)
+    others = others_for(model, training)
+    graph = graph_for([model, *others], GraphConfig())
     dataset, _ = open_dataset(source, graph, quiet=True)
     config = RunConfig(
         graph=graph,
         model=model,
-        train=TrainConfig(ensemble=ensemble),
+        others=others,
+        train=training,
         properties=tuple(resolve_property(name, dataset.columns) for name in properties),
         data=DataInfo(
             source=None if source is None else str(source),

@@ -187,3 +187,8 @@ def test_fit_trains_as_the_command_does(tmp_path, monkeypatch):
     monkeypatch.setattr(pipeline, "start", lambda *arguments: (None, 130))
     with pytest.raises(KeyboardInterrupt):
         fit()
+
+
+def test_a_batch_without_crystals_is_refused():
+    with pytest.raises(UserError, match="the batch size is 0: give 1 or more"):
+        Predictor.load("bulk_modulus", batch_size=0)

@@ -56,6 +56,52 @@ def test_lost_atoms_are_noticed_by_any_statement(statement):
         assert "lost" in refusal(cif(left, **statement))
 
 
+def test_without_a_formula_the_weight_tells_of_hydrogen():
+    """Of Mg(OH)2, 58.32 g/mol, without it."""
+    cell, symmetry = (3.142, 3.142, 4.766, 90, 90, 120), "P -3 m 1"
+    lines = ["Mg1 Mg 0 0 0", "O1 O 0.33333 0.66667 0.2203"]
+    said = {"chemical_formula_weight": 58.32, "cell_formula_units_Z": 1}
+    assert "weigh 56.3" in refusal(cif(lines, cell, symmetry=symmetry, **said))
+    whole = [*lines, "H1 H 0.33333 0.66667 0.4303"]
+    assert structure_from_cif(cif(whole, cell, symmetry=symmetry, **said)).formula == "Mg1 H2 O2"
+    moiety = {"chemical_formula_moiety": "H2 Mg O2"}
+    assert "add up to Mg1 O2" in refusal(cif(lines, cell, symmetry=symmetry, **moiety))
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        "_cell_modulation_dimension 1",
+        "_cell_subsystems_number 2",
+        "loop_\n_cell_wave_vector_seq_id\n_cell_wave_vector_x\n1 0.3",
+        "loop_\n_atom_site_displace_Fourier_id\n1",
+    ],
+)
+def test_the_average_of_a_modulated_crystal_is_refused(item):
+    assert "modulated or composite" in refusal(f"{SALT}{item}\n")
+
+
+def test_a_value_for_each_temperature_is_refused():
+    loop = "loop_\n_cell_length_a\n_diffrn_ambient_temperature\n5.64 300\n5.70 600\n"
+    text = "".join(line for line in SALT.splitlines(True) if not line.startswith("_cell_length_a"))
+    assert "_cell_length_a has several values (5.64, 5.70, …)" in refusal(text + loop)
+
+
+def test_multiplicities_of_shelxl_are_those_of_the_sites_symmetry():
+    """It gives 1 for a general position of a group of order 4."""
+    operations = ["x,y,z", "-x,-y,-z", "-x+1/2,y+1/2,-z+1/2", "x+1/2,-y+1/2,z+1/2"]
+    lines = ["Cs1 Cs 0.1 0.2 0.3 1", "Cl1 Cl 0 0 0 2"]
+    text = cif(
+        lines,
+        (7, 9, 8, 90, 98, 90),
+        symmetry="P 1 21/n 1",
+        operations=operations,
+        columns=[*SITE, "symmetry_multiplicity"],
+    )
+    assert structure_from_cif(text).formula == "Cs4 Cl2"
+    assert "symmetry_multiplicity is 3" in refusal(text.replace("0.3 1", "0.3 3"))
+
+
 def test_a_large_crystal_that_lost_a_few_atoms_is_refused():
     """One oxygen of 48 is 2 % of them."""
     for name, structure in bundled(step=150):
@@ -147,6 +193,13 @@ def test_lines_that_give_no_whole_atom_are_named(column, values, words):
     assert words in refusal(cif(lines, symmetry="F m -3 m", columns=[*SITE, column]))
 
 
+@pytest.mark.parametrize("half", ["½", "0,5", "a half"])
+def test_an_occupancy_that_is_no_number(half):
+    lines = [*EIGHT_SITES]
+    lines = [f"{line} {1 if number else half!r}" for number, line in enumerate(lines)]
+    assert "Na1: its occupancy" in refusal(cif(lines, columns=[*SITE, "occupancy"]))
+
+
 @pytest.mark.parametrize("occupancy", ["1", "1.000(3)", ".", "?", "1.0002", "0.9999"])
 def test_an_occupancy_of_one_in_any_spelling(occupancy):
     lines = [f"{line} {occupancy}" for line in EIGHT_SITES]
@@ -178,6 +231,11 @@ def test_hydrogen_on_a_full_oxygen_is_refused():
         SALT.replace("5.64", "5.64(2)").replace("0.5", "5.0E-01"),
         SALT.replace(" Na ", " Na1+ ").replace(" Cl ", " Cl- "),
         SALT.replace("Na4 Na", "Na4 ?"),
+        SALT.replace(" 0.5", " '0.5'"),
+        SALT + "\x1a",
+        SALT + "loop_\n_geom_bond_distance\n2.8200(1)\n2.8200(1)\n2.82",
+        SALT.replace("loop_", "_chemical_formula_sum '(Na Cl)4'\nloop_"),
+        SALT + "data_x_vrf\n_vrf_PLAT029_x\n;\nPROBLEM: none\n;\n",
     ],
 )
 def test_a_crystal_in_any_spelling(text, tmp_path):
@@ -188,31 +246,6 @@ def test_a_crystal_in_any_spelling(text, tmp_path):
         assert_rock_salt(read_structure(tmp_path / name))
     if isinstance(text, str):
         assert_rock_salt(structure_from_cif(text))
-
-
-def test_atoms_without_labels_or_without_symbols():
-    fields = [line.split() for line in EIGHT_SITES]
-    unlabelled = cif([" ".join(field[1:]) for field in fields], columns=SITE[1:])
-    assert_rock_salt(structure_from_cif(unlabelled))
-    assert structure_from_cif(unlabelled).labels == [line.split()[0] for line in EIGHT_SITES]
-    by_label = cif(
-        [" ".join(field[:1] + field[2:]) for field in fields], columns=SITE[:1] + SITE[2:]
-    )
-    assert_rock_salt(structure_from_cif(by_label))
-
-
-def test_symbols_in_capitals_need_a_formula():
-    """CO may be cobalt, or carbon monoxide."""
-    capitals = [line.replace(" Na ", " NA ").replace(" Cl ", " CL ") for line in EIGHT_SITES]
-    assert "'NA' names no element" in refusal(cif(capitals))
-    assert_rock_salt(structure_from_cif(cif(capitals, chemical_formula_sum="Na4 Cl4")))
-
-
-def test_deuterium_is_hydrogen():
-    lines = ["Li1 Li 0 0 0", "D1 D 0.5 0.5 0.5"]
-    cell = (4.08, 4.08, 4.08, 90, 90, 90)
-    text = cif(lines, cell, symmetry="F m -3 m", chemical_formula_sum="Li H")
-    assert sorted(build_graph(structure_from_cif(text), GraphConfig()).atomic_number) == [1, 3]
 
 
 # ---- units ---------------------------------------------------------------------------------------
@@ -229,6 +262,20 @@ def test_deuterium_is_hydrogen():
 )
 def test_cells_in_other_units_are_refused(scale, words):
     assert words in refusal(cif(EIGHT_SITES, [scale * 5.64] * 3 + [90] * 3))
+
+
+@pytest.mark.parametrize(
+    ("symbol", "edge", "seen"), [("C", 6.741, True), ("C", 3.567, False), ("Ne", 4.43, False)]
+)
+def test_a_cell_in_bohr_is_seen_without_metals(symbol, edge, seen):
+    """Diamond; but in neon there are no bonds."""
+    text = cif([f"{symbol}1 {symbol} 0 0 0"], [edge] * 3 + [90] * 3, symmetry="F m -3 m")
+    if symbol == "C":
+        text = cif(["C1 C 0.125 0.125 0.125"], [edge] * 3 + [90] * 3, symmetry="F d -3 m:2")
+    if seen:
+        assert "Are lengths in bohr?" in refusal(text)
+    else:
+        build_graph(structure_from_cif(text), GraphConfig())
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from data_prep.config import GraphConfig
 from data_prep.errors import BadCrystal
 from data_prep.graph import build_graph
 from data_prep.reading.cif import structure_from_cif
-from tests.cifs import EIGHT_SITES, SITE, TWO_SITES, cif
+from tests.cifs import TWO_SITES, cif
 
 SILICON = (5.431, 5.431, 5.431, 90, 90, 90)
 HEXAGONAL = (4.546, 4.546, 11.862, 90, 90, 120)
@@ -145,91 +145,6 @@ def test_axes_that_do_not_fit_the_cell_are_refused():
     for symbol in ("R -3 m :H", "P 63/m m c", "F m -3 m"):
         text = cif(["Bi1 Bi .234 .234 .234"], RHOMBOHEDRAL, symmetry=symbol)
         assert "does not fit the cell" in refusal(text)
-
-
-# ---- what is listed and what is named ------------------------------------------------------------
-
-ALONE = {"symmetry": "F m -3 m", "operations": ["x,y,z"]}
-
-
-def test_the_identity_alone_in_a_centred_group_is_settled_by_the_content():
-    assert "not those of F m -3 m" in refusal(cif(TWO_SITES, **ALONE))
-    assert "not those of F m -3 m" in refusal(cif(TWO_SITES, chemical_formula_sum="Na Cl", **ALONE))
-    settled = {"chemical_formula_sum": "Na Cl", "cell_formula_units_Z": 4}
-    for sites in (TWO_SITES, EIGHT_SITES):
-        assert structure_from_cif(cif(sites, **ALONE, **settled)).formula == "Na4 Cl4"
-    lines = [f"{line} 4" for line in TWO_SITES]
-    multiplicities = cif(lines, columns=[*SITE, "symmetry_multiplicity"], **ALONE)
-    assert structure_from_cif(multiplicities).formula == "Na4 Cl4"
-
-
-def test_multiplicities_have_to_be_those_of_the_operations():
-    lines = [f"{line} 4" for line in TWO_SITES]
-    text = cif(lines, operations=["x,y,z"], columns=[*SITE, "symmetry_multiplicity"])
-    assert "symmetry_multiplicity is 4" in refusal(text)
-
-
-def test_operations_count_more_than_the_setting_of_the_symbol():
-    """The symbol of the type, P 21/c, with the operations of P 21/n."""
-    operations = ["x,y,z", "-x,-y,-z", "-x+1/2,y+1/2,-z+1/2", "x+1/2,-y+1/2,z+1/2"]
-    site, cell = ["Cs1 Cs 0.1 0.2 0.3"], (7, 9, 8, 90, 98, 90)
-    structure = structure_from_cif(cif(site, cell, symmetry="P 21/c", operations=operations))
-    np.testing.assert_allclose(structure.frac_coords[2], [0.4, 0.7, 0.2])
-
-
-@pytest.mark.parametrize(
-    ("items", "words"),
-    [
-        ({"symmetry": "F q m m"}, "'F q m m', which is not known, and lists no operations"),
-        ({"symmetry": "F q m m", "operations": ["x,y,z"]}, "'F q m m', which is not known"),
-        ({"symmetry": None}, "says nothing of symmetry"),
-        ({"symmetry": None, "space_group_IT_number": 62}, "may be P n m a or"),
-        ({"symmetry": "F m -3 m", "space_group_IT_number": 1}, "F m -3 m or P 1"),
-        ({"operations": ["x,y,z", "-x,-y,-z", "-x,y,-z"]}, "are no group"),
-        ({"operations": ["x,y,z", "x+y"]}, "'x+y' cannot be understood"),
-    ],
-)
-def test_symmetry_in_doubt_is_refused(items, words):
-    assert words in refusal(cif(["Fe1 Fe 0.1 0.2 0.3"], **items))
-
-
-def test_a_cell_without_symmetry_lines_needs_its_content_stated():
-    for settled in (
-        {"chemical_formula_sum": "Na Cl", "cell_formula_units_Z": 4},
-        {"exptl_crystal_density_diffrn": 2.16},
-    ):
-        structure = structure_from_cif(cif(EIGHT_SITES, symmetry=None, **settled))
-        assert structure.formula == "Na4 Cl4"
-
-
-def test_a_magnetic_cif_is_read_as_the_plain_structure():
-    loops = """loop_
-_space_group_symop_magn_operation.id
-_space_group_symop_magn_operation.xyz
-1 x,y,z,+1
-2 -x,-y,-z,-1
-loop_
-_space_group_symop_magn_centering.id
-_space_group_symop_magn_centering.xyz
-1 x,y,z,+1
-2 x,y+1/2,z+1/2,-1
-3 x+1/2,y,z+1/2,-1
-4 x+1/2,y+1/2,z,+1
-loop_
-_atom_site_moment.label
-_atom_site_moment.crystalaxis_x
-Na1 1.0
-"""
-    plain = structure_from_cif(cif(EIGHT_SITES))
-    assert_same_crystal(structure_from_cif(cif(TWO_SITES, symmetry=None) + loops), plain)
-
-
-def test_operations_beyond_number_are_refused():
-    """Whose products with as many centrings would take hours."""
-    loop = "loop_\n_space_group_symop_magn_{}.xyz\n" + "x,y,z,+1\n" * 1000
-    text = cif(TWO_SITES, symmetry=None) + loop.format("operation") + loop.format("centering")
-    with pytest.raises(BadCrystal, match="1,000,000 symmetry operations are too many"):
-        structure_from_cif(text)
 
 
 # ---- rounded positions ---------------------------------------------------------------------------

@@ -78,6 +78,9 @@ def test_isotopes_shared_sites_and_slabs() -> None:
         of(lattice=SALT["lattice"] | {"pbc": [True, True, False]})
 
 
+ANGLES = dict.fromkeys(("alpha", "beta", "gamma"), 90)
+
+
 def site(**changes: Any) -> dict[str, Any]:
     return SALT | {"sites": [SALT["sites"][0] | changes]}
 
@@ -93,6 +96,13 @@ def site(**changes: Any) -> dict[str, Any]:
         (site(abc=[0, 0]), r"shape \[2\]"),
         (site(abc=[0, 0, "x"]), "could not convert"),
         (site(abc=None), r"shape \[\]"),
+        (site(abc=[0, 0, 0], xyz=[0, 0, 1]), "site 0 has 'abc' and 'xyz' that are 1 Å apart"),
+        (SALT | {"lattice": SALT["lattice"] | {"pbc": "TTF"}}, "'pbc' is 'TTF'"),
+        (SALT | {"lattice": SALT["lattice"] | {"pbc": ["True"] * 3}}, "three of true and false"),
+        (
+            SALT | {"lattice": SALT["lattice"] | dict.fromkeys(("a", "b", "c"), 9) | ANGLES},
+            "lengths and angles do not agree",
+        ),
         (site(species=[]), "a site without atoms"),
         (site(species=[{"element": "Na", "occu": 0}]), "a site without atoms"),
         (site(species=[{"element": "Na", "occu": 2}]), "sum to more than 1"),

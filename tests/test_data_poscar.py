@@ -114,6 +114,11 @@ REFUSED = {
     "elements in the comment only": (NO_SPECIES.replace("MgO", "Mg O"), "not named"),
     "no element": (PLAIN.replace("Mg O", "Mg Xx"), "'Xx' in the line of elements"),
     "a half atom": (PLAIN.replace("Mg O", "Mg H.5"), "'H.5' in the line of elements"),
+    "two elements in one count": (
+        with_ends("Mg", "O", "O", "O").replace("Mg O\n", ""),
+        "the symbols behind the positions of lines 8 to 9 differ",
+    ),
+    "two flags": (with_ends("T F", "T F", "T F", "T F"), "says T, .* come in threes"),
     "another element behind": (with_ends("Mg", "O", "O", "O"), "line 10 says O"),
     "one number too few": (PLAIN.replace("2 2", "4"), "2 elements and 1 numbers"),
     "one number too many": (PLAIN.replace("2 2", "2 1 1"), "2 elements and 3 numbers"),

@@ -190,7 +190,7 @@ def test_bad_input_is_explained(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert ".csv, .npz, .parquet" in error_of(embed.main, arguments, capsys)
     assert "nothing to embed" in error_of(embed.main, ["bulk_modulus"], capsys)
     arguments = ["bulk_modulus", BUNDLED, "--batch-size", "0"]
-    assert "--batch-size is 0" in error_of(embed.main, arguments, capsys)
+    assert "the batch size is 0" in error_of(embed.main, arguments, capsys)
     (tmp_path / "empty.cif").touch()
     arguments = ["bulk_modulus", tmp_path / "empty.cif", "--out", tmp_path / "vectors.csv"]
     assert "could be embedded" in error_of(embed.main, arguments, capsys)

@@ -238,3 +238,19 @@ def test_classes_of_words(crystals, tmp_path):
     assert cross_val_score(clone(model).set_params(epochs=1), X, y, cv=2).shape == (2,)
     with pytest.raises(ValueError, match="one class only"):
         model.fit(X, ["same"] * len(X))
+
+
+@pytest.mark.slow
+def test_a_class_of_unreadable_crystals_is_none(crystals):
+    """The other classes keep their names."""
+    structures, sizes = crystals
+    y = np.where(sizes < 4.1, "b", np.where(sizes < 4.5, "a", "c"))
+    empty = Structure(Lattice.cubic(3), [], [])
+    given = [empty if name == "a" else s for s, name in zip(structures, y, strict=True)]
+    model = GATGNNClassifier(
+        **TINY | {"epochs": 60, "batch_size": 8, "neurons": 16, "learning_rate": 1e-2}
+    )
+    model.fit(given, y)
+    assert model.classes_.tolist() == ["b", "c"]
+    kept = np.flatnonzero(y != "a")
+    assert model.score([structures[row] for row in kept], y[kept]) > 0.8

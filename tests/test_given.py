@@ -214,6 +214,7 @@ def test_a_split_by_name():
     assert subset_names(ids, "60:20:20", None, 0) is None
     for split, groups, words in [
         ({"train": ["x"]}, None, "do not have 1 crystal"),
+        ({"train": ["a", "b"], "test": ["a"]}, None, "a is in both train and test"),
         (["train"], None, "4 structures, but 1 in split"),
         (["train", "val", "rest", "test"], None, "no subset 'rest'"),
         (None, [1], "4 structures, but 1 groups"),

@@ -3,6 +3,7 @@
 import fnmatch
 import inspect
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +85,11 @@ def test_folders_of_the_machine_stay_at_home(service: Path, tmp_path: Path) -> N
     source = tmp_path / "secret" / "moduli.jsonl"
     source.parent.mkdir()
     write_source(source, 3, lambda number, targets: targets)
-    run = untrained_run(tmp_path / "run", source=source)
-    assert hub.main(["push", str(run), "me/x"]) == 0
+    run = RunDirectory(untrained_run(tmp_path / "run", source=source))
+    config = run.config()
+    train = replace(config.train, init_from=str(tmp_path / "secret" / "parent"))
+    run.write_text("config.json", replace(config, train=train).to_json())
+    assert hub.main(["push", str(run.path), "me/x"]) == 0
     for name in ("config.json", "README.md"):
         text = (service / "me/x" / name).read_text()
         assert "moduli.jsonl" in text
@@ -102,8 +106,8 @@ def test_what_goes_wrong_is_explained(
     (service / "me/other/README.md").write_text("of something else")
     assert "no run of gatgnn_jax" in error_of(hub.main, ["pull", "me/other", "--out", out], capsys)
     assert not out.exists()
-    out.mkdir()
-    (out / "mine").write_text("kept")
-    assert "is not empty" in error_of(hub.main, ["pull", "me/other", "--out", out], capsys)
-    assert (out / "mine").exists()
+    (out / ".git").mkdir(parents=True)
+    assert "is there already" in error_of(hub.main, ["pull", "me/nothing", "--out", out], capsys)
+    assert (out / ".git").exists()
+    assert [file.name for file in tmp_path.iterdir() if file.name.endswith(".new")] == []
     assert "is no run" in error_of(hub.main, ["push", tmp_path / "nowhere", "me/x"], capsys)

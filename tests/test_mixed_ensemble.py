@@ -19,9 +19,10 @@ from gatgnn_jax.models.base import ModelState
 from gatgnn_jax.models.ensemble import Ensemble, MixedEnsemble
 from gatgnn_jax.presets import PRESETS
 from gatgnn_jax.runs.directory import RunDirectory
+from gatgnn_jax.serving.answers import Models
 from gatgnn_jax.training.optimizer import part_of
 from tests.browser import open_page
-from tests.commands import bundled_rows, error_of, evaluate_to, train_run
+from tests.commands import bundled_rows, error_of, evaluate_to, train_run, untrained_run
 from tests.crystals import bundled, rock_salt
 from tests.models import arrays_of, batch_of, dataset_of, outputs, small_model, small_network
 
@@ -157,3 +158,32 @@ def test_what_it_cannot_do_is_said(
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match=r"others are 0 networks, but train\.ensemble is 'cgcnn:2"):
         RunDirectory(tmp_path).config()
+
+
+def test_the_page_answers_without_attention(tmp_path: Path) -> None:
+    """The first of these networks has attention, all together have none to show."""
+    place = untrained_run(tmp_path / "run", ensemble="gatgnn:1,cgcnn:1")
+    models = Models({"mixed": Predictor.load(place)})
+    crystal = rock_salt().to(fmt="cif").encode()
+    (answer,) = models.answer("salt.cif", crystal, [])["crystals"]
+    assert len(answer["values"][0]["networks"]) == 2
+    assert answer["explained"] == {}
+
+
+def test_networks_of_the_users_own(tmp_path: Path) -> None:
+    """Each in a file, whether it is named first or not."""
+    file = tmp_path / "twin.py"
+    file.write_text("from gatgnn_jax.models.layers import AGATLayer\n\n\nclass Twin(AGATLayer):\n")
+    with file.open("a") as text:
+        text.write('    """The same by another name."""\n')
+    runs = {}
+    for first, ensemble in (
+        ("own", f"{file}:Twin:1,gatgnn:1"),
+        ("ours", f"gatgnn:1,{file}:Twin:1"),
+    ):
+        runs[first] = train_run(tmp_path / first, "--ensemble", ensemble, "--epochs=1", *SHORT)
+        config = RunDirectory(runs[first]).config()
+        assert {m.model for m, _ in config.networks} == {"twin.py:Twin", "gatgnn"}
+        assert str(tmp_path) not in str(config.train.ensemble)
+        assert (runs[first] / "source" / "twin.py").read_text() == file.read_text()
+        assert np.isfinite(Predictor.load(runs[first]).predict(rock_salt()).values).all()

@@ -162,6 +162,23 @@ def test_damaged_weights_are_refused(copy, tmp_path, damage):
         assert len(str(error.value).splitlines()) == 2
 
 
+def test_weights_are_saved_where_a_kill_has_left_the_old_ones(copy):
+    """A kill between the two renames of a save: both folders are there."""
+    best = copy / "checkpoints" / "best"
+    shutil.copytree(best, best.with_name(".best.old"))
+    run = RunDirectory(copy)
+    _, _, model = run.load_best()
+    run.save_best(model)
+    run.save_best(model)
+    assert [file.name for file in best.parent.iterdir()] == ["best"]
+    run.load_best()
+
+
+def test_what_came_trained_is_not_to_be_finished(copy):
+    with pytest.raises(UserError, match=r"no split.json: it was not trained here$"):
+        RunDirectory(copy).split()
+
+
 @pytest.mark.slow
 def test_another_networks_weights_are_refused(copy, tmp_path, capsys):
     """Of other sizes, and of other layers: neither is cut to fit."""

@@ -125,6 +125,11 @@ def test_mistakes_are_named(case: str, tmp_path: Path, capsys: pytest.CaptureFix
     assert says in message
 
 
+def test_a_mistake_without_a_file_names_none(capsys: pytest.CaptureFixture[str]) -> None:
+    message = error_of(train.main, ["--ensemble", "gatgnn:x"], capsys)
+    assert message.startswith("error: ensemble is 'gatgnn:x'")
+
+
 def test_files_that_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.toml").write_text("epochs: 3")
     (tmp_path / "a.json").write_text("epochs: 3")

@@ -84,8 +84,8 @@ def test_the_data_may_bring_a_split() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (SPLIT | {"test": ["c9", "c0"]}, "c0 is both in train and test$"),
-        (SPLIT | {"test": ["c5", "c0"]}, "c0 is both in train and test, and 1 more"),
+        (SPLIT | {"test": ["c9", "c0"]}, "c0 is in both train and test$"),
+        (SPLIT | {"test": ["c5", "c0"]}, "c0 is in both train and test, and 1 more"),
         ({"train": ["c0"], "test": ["c1"]}, "has no val crystals: it has train, test"),
         (SPLIT | {"train": []}, "has no train crystals"),
         (SPLIT | {"test": ["c3"]}, "none of the ids of test has a usable crystal"),

@@ -67,11 +67,13 @@ def test_a_terminal_of_80_columns_shows_what_matters(tmp_path: Path) -> None:
 @pytest.mark.parametrize("width", [80, 100, 160])
 def test_the_line_takes_as_much_as_fits(width: int) -> None:
     console = Console(width=width, force_terminal=True)
-    reporter = TrainingReporter(console, 500, 122, "val_mae")
-    reporter.epoch(ROW, 1.0, 12345.0)
+    # It goes on with a run whose best epoch is behind it.
+    before = [{"val_mae": 0.05 - 1e-4 * (epoch == 100)} for epoch in range(122)]
+    reporter = TrainingReporter(console, 500, before, "val_mae")
+    reporter.epoch(ROW | {"val_mae": 0.06}, 1.0, 12345.0)
     line = reporter._line().plain
     assert len(line) <= width
-    assert line.startswith("epoch 123/500  val_mae 0.0432 (best 0.0432)")
+    assert line.startswith("epoch 123/500  val_mae 0.0600 (best 0.0499)")
     assert line.endswith(" left")
     assert ("loss 0.0123" in line) is (width >= 80)
     assert ("12,345 crystals/s" in line) is (width >= 105)
@@ -90,7 +92,7 @@ def test_steps_show_in_an_epoch_that_lasts(
     """After five seconds, and not before."""
     clock = [100.0]
     monkeypatch.setattr(terminal.time, "monotonic", lambda: clock[0])
-    reporter = TrainingReporter(Console(), 3, 0, "val_mae")
+    reporter = TrainingReporter(Console(), 3, [], "val_mae")
     with reporter:
         assert capsys.readouterr().out == "compiling …\n"
         for seconds, shown in ((4.0, ""), (2.0, "epoch 1/3  step 2/9\n"), (1.0, "")):

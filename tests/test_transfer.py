@@ -1,23 +1,26 @@
 """Starting from a trained run, and freezing parts of it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 import pytest
+from pymatgen.core import Lattice, Structure
 
 from data_prep.properties import Property
-from gatgnn_jax import train
+from gatgnn_jax import Predictor, train
 from gatgnn_jax.presets import PRESETS
+from gatgnn_jax.runs.config import DataInfo
 from gatgnn_jax.runs.directory import RunDirectory
 from gatgnn_jax.train import asked_for, parse
 from gatgnn_jax.training.loop import Trainer
 from gatgnn_jax.training.optimizer import part_of
 from gatgnn_jax.training.prepare import prepare
 from gatgnn_jax.training.terminal import closing_lines
-from tests.commands import SMALL, error_of, train_run
+from tests.commands import SMALL, error_of, train_run, untrained_run
 
 SHORT = ["--limit", "60", "--epochs", "1", *SMALL]
 
@@ -195,15 +198,22 @@ def test_few_crystals_are_started_with_patience(
 
 
 def test_elements_that_the_parent_knows_are_known(run: Path, tmp_path: Path) -> None:
+    """One of three crystals has lithium, which none of the new training crystals has."""
+    data = DataInfo(element_counts={"Na": 2, "Cl": 2}, parent_elements={"Na": 1, "Li": 1, "O": 3})
+    assert data.known_elements == {"Na": 3, "Cl": 2, "Li": 1, "O": 3}
     parent = RunDirectory(run).config().data.element_counts
     own = asked_for(parse(["--init-from", str(run), "--property", "shear_modulus", *SHORT]))
-    data = prepare(own).config.data
-    lost = set(parent) - set(data.element_counts)
-    assert lost
-    assert data.known_elements == {
-        symbol: parent.get(symbol, 0) + data.element_counts.get(symbol, 0)
-        for symbol in {*parent, *data.element_counts}
-    }
+    config = prepare(own).config
+    assert config.data.parent_elements == parent
+    (lost, *_) = set(parent) - set(config.data.element_counts)
+    # What is said of a crystal counts them as its warning does.
+    place = untrained_run(tmp_path / "tuned")
+    tuned = RunDirectory(place).config()
+    (place / "config.json").write_text(replace(tuned, data=config.data).to_json())
+    crystal = Structure(Lattice.cubic(3), [lost], [[0, 0, 0]])
+    predictor = Predictor.load(place)
+    for evidence in (predictor.evidence(crystal), predictor.explain(crystal).evidence):
+        assert evidence.element_counts == {lost: parent[lost]}
 
 
 def test_a_start_that_was_of_no_use_is_said() -> None:
@@ -215,7 +225,7 @@ def test_a_start_that_was_of_no_use_is_said() -> None:
         for best in (1, 4)
     ]
     assert "the first epoch was the best: what came from parent was lost" in told[0]
-    assert "the same without --init-from tells what that was worth" in told[1]
+    assert "train once without --init-from to see what that was worth" in told[1]
     assert "parent" not in closing_lines({**summary, "best_epoch": 1}, [p], Path("run"))
 
 

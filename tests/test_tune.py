@@ -7,6 +7,7 @@ import optuna
 import pandas as pd
 import pytest
 
+from data_prep.errors import UserError
 from gatgnn_jax import train, tune
 from gatgnn_jax.jobs import tune as tuning
 from gatgnn_jax.jobs.ranges import Range, read_ranges
@@ -127,4 +128,15 @@ def test_a_range_that_cannot_be(text, words, capsys):
 
 
 def test_a_run_of_its_own_is_refused(tmp_path, capsys):
-    assert "leave out" in error_of(tune.main, ["--run-dir", tmp_path], capsys)
+    for arguments in (["--run-dir", tmp_path], ["--distributed", "auto"], ["--print-config"]):
+        assert "leave" in error_of(tune.main, arguments, capsys)
+
+
+def test_how_a_search_is_run_may_change(tmp_path):
+    """As the cores that prepare its data; what changes its results may not."""
+    for arguments in (["--dask", "local"], ["--workers", "2", "--quiet"]):
+        with tuning.opened(tmp_path, train.parse([*TRAINING, *arguments]), {}):
+            pass
+    other = train.parse([*TRAINING, "--seed", "1"])
+    with pytest.raises(UserError, match="other settings"), tuning.opened(tmp_path, other, {}):
+        pass

@@ -8,6 +8,8 @@ from threading import Event, Thread
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from gatgnn_jax.runs.directory import RunDirectory
+
 SECONDS = 2.0
 """Between two looks."""
 
@@ -47,7 +49,7 @@ def epochs_shown(console: Console, runs: Sequence[Path], epochs: int) -> Iterato
 
 def epochs_done(run: Path, epochs: int) -> int:
     """Rows of the run's metrics; all epochs if it is finished, which may be early."""
-    if (run / "summary.json").exists():
+    if RunDirectory(run).is_finished:
         return epochs
     try:
         return max(len((run / "metrics.csv").read_text().splitlines()) - 1, 0)

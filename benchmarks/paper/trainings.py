@@ -19,6 +19,7 @@ from data_prep.errors import UserError
 from data_prep.files import replacing, write_text
 from gatgnn_jax.batches.splits import SUBSETS
 from gatgnn_jax.jobs.folds import is_several
+from gatgnn_jax.runs.directory import RunDirectory
 
 Split = dict[str, list[str]]
 
@@ -229,7 +230,7 @@ def train_all(
 
 
 def _finished(place: Place, training: Training, seed: int) -> bool:
-    return (place.run(training, seed) / "summary.json").exists()
+    return RunDirectory(place.run(training, seed)).is_finished
 
 
 def _own_cores() -> Sequence[int]:

@@ -14,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from data_prep.errors import UserError
+from data_prep.errors import UserError, check_limit
 from data_prep.fetching.growing_lines import GrowingLines
 from data_prep.progress import track
 from data_prep.properties import canonical_name
@@ -77,8 +77,7 @@ class Query:
         for name in self.properties:
             if name not in FIELDS:
                 raise UserError(f"the Materials Project has no {name!r}: {', '.join(FIELDS)}")
-        if self.limit is not None and self.limit < 1:
-            raise UserError(f"the limit is {self.limit}: give 1 or more crystals")
+        check_limit(self.limit)
         if self.ids and (self.elements or self.chemsys):
             raise UserError("give ids, or elements and systems to look for, not both")
 

@@ -21,7 +21,12 @@ from data_prep.reading.cif_blocks import (
     parse_block,
     value_of,
 )
-from data_prep.reading.cif_checks import Confirmed, check_volume, confirm_content
+from data_prep.reading.cif_checks import (
+    Confirmed,
+    check_periodic,
+    check_volume,
+    confirm_content,
+)
 from data_prep.reading.cif_sites import Sites, sites_of
 from data_prep.reading.cif_symmetry import Operations, Symmetry, symmetry_of
 from data_prep.reading.p1_cif import parse_p1_cif
@@ -58,6 +63,7 @@ def structure_of_block(block: Block) -> Structure:
         BadCrystal: it is not given whole and without doubt.
     """
     items = parse_block(block)
+    check_periodic(items)
     lattice = _lattice(items)
     check_volume(items, lattice.volume)
     sites = sites_of(items, has_formula=bool(value_of(items, "_chemical_formula_sum")))
@@ -93,7 +99,8 @@ def _settled(items: Items, sites: Sites, symmetry: Symmetry, lattice: Lattice) -
     for group in symmetry.candidates:
         try:
             atoms = cell_atoms(sites, group, lattice.matrix)
-            confirmed = confirm_content(items, atoms.elements, lattice.volume, atoms.multiplicities)
+            given = (atoms.elements, lattice.volume, atoms.multiplicities, len(group.triplets))
+            confirmed = confirm_content(items, *given)
             if several:
                 structure = _structure(atoms, lattice)
                 check_structure(structure)

@@ -17,7 +17,7 @@ Items: TypeAlias = dict[str, list[str]]
 """The values of a block as they stand in the file, quoted or not: a column for each tag."""
 
 _CRYSTAL_TAGS = ("_cell_length_", "_cell_angle_", "_atom_site_fract_", "_atom_site_label")
-_OTHER_TAGS = ("_publ_", "_journal_", "_pd_", "_refln_", "_iucr_")
+_OTHER_TAGS = ("_publ_", "_journal_", "_pd_", "_refln_", "_iucr_", "_vrf_", "_diffrn_")
 
 # What begins a block, or begins or ends a text field.
 _MARK = re.compile(r"^(?:;|[^\S\n]*data_(\S*))", re.IGNORECASE | re.MULTILINE)
@@ -56,6 +56,7 @@ def split_blocks(text: str) -> list[Block]:
     A ``data_`` line within a text field (between lines that begin with ``;``) begins no block.
     """
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    text = text.rstrip("\0\x1a")  # how DOS marks the end
     names, starts = list[str](), list[int]()
     in_text = False
     for mark in _MARK.finditer(text):
@@ -100,7 +101,7 @@ def parse_block(block: Block) -> Items:
     """
     text = block.text
     if not text.isascii():  # only names and remarks have other letters; CIF knows no others
-        text = text.encode("ascii", "replace").decode()
+        text = re.sub(r"[^\x00-\x7f]", "~", text)  # not "?", which would be a value not known
     try:
         parsed = gemmi.cif.read_string(text, check_level=0)[0]
     except (ValueError, RuntimeError, IndexError) as error:
@@ -129,8 +130,13 @@ def parse_block(block: Block) -> Items:
 
 
 def _ends_cut(tags: list[str], values: list[str]) -> bool:
-    """Whether the last number of a loop has been cut, by its column or by all positions."""
+    """Whether the last number of the atoms has been cut, by its column or by all positions.
+
+    Of other loops nothing is needed.
+    """
     positions = [number for number, tag in enumerate(tags) if "fract_" in tag.lower()]
+    if not positions:
+        return False
     alike = [[len(tags) - 1], positions if len(tags) - 1 in positions else []]
     rows = [values[row : row + len(tags)] for row in range(0, len(values), len(tags))]
     return any(is_cut([row[column] for row in rows for column in columns]) for columns in alike)
@@ -143,9 +149,18 @@ def _add(items: Items, tag: str, values: list[str]) -> None:
 
 
 def value_of(items: Items, *tags: str) -> str:
-    """The first of some tags that has a value, without quotes; empty if none has."""
+    """The first of some tags that has a value, without quotes; empty if none has.
+
+    Raises:
+        BadCrystal: it has several, in a loop.
+    """
     for tag in tags:
-        if tag in items and (value := text_of(items[tag][0])):
+        values = items.get(tag, [])
+        if len({*values}) > 1:
+            raise BadCrystal(
+                f"{tag} has several values ({values[0]}, {values[1]}, …): write a CIF for each"
+            )
+        if values and (value := text_of(values[0])):
             return value
     return ""
 
@@ -157,5 +172,6 @@ def text_of(value: str) -> str:
 
 
 def number_of(value: str) -> float:
-    """A number, with or without its standard uncertainty in parentheses; NaN if it is none."""
-    return gemmi.cif.as_number(value)
+    """A number, in quotes or not, with or without its standard uncertainty in parentheses; NaN if
+    it is none."""
+    return gemmi.cif.as_number(gemmi.cif.as_string(value))

@@ -21,6 +21,17 @@ DENSITY_TOLERANCE = 0.03
 GRAMS_PER_CM3 = 1.66053907
 """One dalton in a cubic angstrom (CODATA 2018)."""
 
+_MODULATED = (
+    "_cell_wave_vector",
+    "_cell_subsystem",
+    "_atom_site_displace_",
+    "_atom_site_occ_fourier",
+    "_atom_site_occ_special_func",
+    "_space_group_ssg_",
+    "_space_group_symop_ssg_",
+    "_space_group_symop_magn_ssg_",
+)
+
 _FORMULA_PART = re.compile(r"([A-Z][a-z]?)(\d*\.?\d*)(?:\(\d+\))?")
 
 
@@ -46,8 +57,26 @@ def check_volume(items: Items, volume: float) -> None:
         )
 
 
+def check_periodic(items: Items) -> None:
+    """Make sure that the cell holds the crystal, not the average of a modulated or composite one.
+
+    Raises:
+        BadCrystal: it does not.
+    """
+    dimension = number_of(value_of(items, "_cell_modulation_dimension"))
+    if dimension > 0 or any(tag.startswith(_MODULATED) for tag in items):
+        raise BadCrystal(
+            "the structure is modulated or composite, and the cell holds its average only: give a "
+            "supercell that approximates it"
+        )
+
+
 def confirm_content(
-    items: Items, elements: Sequence[Element], volume: float, multiplicity: Sequence[int]
+    items: Items,
+    elements: Sequence[Element],
+    volume: float,
+    multiplicity: Sequence[int],
+    num_operations: int,
 ) -> Confirmed:
     """Compare the atoms in the cell with all that the file states of its content.
 
@@ -56,11 +85,14 @@ def confirm_content(
         elements: of the n atoms in the cell.
         volume: of the cell (Å³).
         multiplicity: atoms in the cell of each atom line.
+        num_operations: of the space group.
 
     Raises:
         BadCrystal: they do not agree.
     """
     confirmed = _confirm_formula(items, counts_of(elements))
+    if confirmed is Confirmed.NOT_AT_ALL:
+        confirmed = _confirm_weight(items, elements)
     density = number_of(value_of(items, "_exptl_crystal_density_diffrn"))
     if density > 0:
         found = sum(float(element.atomic_mass) for element in elements) / volume * GRAMS_PER_CM3
@@ -75,6 +107,8 @@ def confirm_content(
     stated = [number_of(text) for text in items.get("_atom_site_symmetry_multiplicity", [])]
     if not stated or not all(map(math.isfinite, stated)):
         return confirmed
+    if all(a * b == num_operations for a, b in zip(stated, multiplicity, strict=True)):
+        return confirmed  # SHELXL-97 gives the order of the site's symmetry
     if stated != [*multiplicity]:
         line = next(k for k, (a, b) in enumerate(zip(stated, multiplicity, strict=True)) if a != b)
         raise BadCrystal(
@@ -96,7 +130,7 @@ def counts_of(elements: Sequence[Element]) -> dict[str, float]:
 
 def _confirm_formula(items: Items, found: Mapping[str, float]) -> Confirmed:
     text = value_of(items, "_chemical_formula_sum")
-    structural = value_of(items, "_chemical_formula_structural")
+    structural = value_of(items, "_chemical_formula_structural", "_chemical_formula_moiety")
     stated = formula_counts(text) if text else _free_formula(structural)
     if stated is None:
         return Confirmed.NOT_AT_ALL
@@ -120,6 +154,23 @@ def _confirm_formula(items: Items, found: Mapping[str, float]) -> Confirmed:
     return Confirmed.IN_NUMBER if is_numbered else Confirmed.IN_RATIO
 
 
+def _confirm_weight(items: Items, elements: Sequence[Element]) -> Confirmed:
+    """Where there is no formula: the mass of a formula unit, to within half a hydrogen atom."""
+    weight = number_of(value_of(items, "_chemical_formula_weight"))
+    units = number_of(value_of(items, "_cell_formula_units_z"))
+    if not (weight > 0 and units > 0):
+        return Confirmed.NOT_AT_ALL
+    found = sum(float(element.atomic_mass) for element in elements) / units
+    deuterium = sum(element.symbol == "D" for element in elements) / units
+    # Of isotopes or not, and rounded.
+    if not any(abs(own - weight) <= max(0.5, 1e-3 * weight) for own in (found, found - deuterium)):
+        raise BadCrystal(
+            f"the atoms in the cell weigh {found:.5g} Da a formula unit, the CIF says {weight:g} "
+            "(_chemical_formula_weight): atoms were lost, or the symmetry is not as stated"
+        )
+    return Confirmed.IN_NUMBER
+
+
 def formula_counts(text: str) -> dict[str, float]:
     """Atoms by element of a sum formula as ``C6 H6`` or ``Na4Cl4``.
 
@@ -129,7 +180,10 @@ def formula_counts(text: str) -> dict[str, float]:
     counts: dict[str, float] = {}
     for part in re.sub(r"\d*[+-](?=\s|$)", "", text).replace(",", " ").split():
         pieces = [*_FORMULA_PART.finditer(part)]
-        if "".join(piece[0] for piece in pieces) != part:
+        known = all(piece[1] in _SYMBOLS or piece[1] == "D" for piece in pieces)
+        if not known or "".join(piece[0] for piece in pieces) != part:
+            if (free := _free_formula(text)) is not None:
+                return free
             raise BadCrystal(
                 f"the formula {text!r} cannot be understood: correct or remove "
                 "_chemical_formula_sum"
@@ -143,6 +197,8 @@ def formula_counts(text: str) -> dict[str, float]:
 
 def _free_formula(text: str) -> dict[str, float] | None:
     """Atoms by element of a structural formula; None if it is no formula but a description."""
+    if text[:1].isdigit():
+        return None
     try:
         composition = Composition(text).element_composition
     except Exception:  # free text

@@ -23,10 +23,12 @@ _THIRDS_TOLERANCE = 1e-4
 _FARTHEST = 20
 """Cells away from the first; more is no fraction of a cell, but a length."""
 
-# An element and its charge, as Fe3+, O2-, K+ or Na+1.
-_SYMBOL = re.compile(r"([A-Za-z]{1,2})(?:\d*[+-]|[+-]\d+|0)?")
+# An element and its charge, as Fe3+, O2-, K+, Na+1 or Fe2.50+; pymatgen adds its spin.
+_SYMBOL = re.compile(r"([A-Za-z]{1,2})(?:\d*\.?\d*[+-]|[+-]\d+\.?\d*|0)?(?:,spin=-?\d+\.?\d*)?")
 # An element and then no other letter, as Fe1, O1A, O_2, H(3) or Na+1.
 _LABEL = re.compile(r"([A-Za-z]{1,2})(?![A-Za-z])")
+# An element on a site of a mineral, as CaM2 or SiT; not OH, nor OW of water.
+_SITE_LABEL = re.compile(r"([A-Z][a-z]?)(?=[A-Z])(?!.*[HhWw])")
 
 
 class Sites(NamedTuple):
@@ -86,6 +88,8 @@ _COLUMNS = {
         "calc_flag",
         "symmetry_multiplicity",
         "attached_hydrogens",
+        "disorder_group",
+        "disorder_assembly",
     )
 }
 
@@ -94,11 +98,15 @@ def _element(symbol: str, label: str, name: str, *, guess: bool) -> Element:
     """The element of a line by its symbol, or where it has none by its label."""
     if symbol in ELEMENTS:
         return ELEMENTS[symbol]
-    found = _SYMBOL.fullmatch(symbol) if symbol else _LABEL.match(label)
-    if symbol and found is None and symbol == label:
-        found = _LABEL.match(label)
+    found, site = _SYMBOL.fullmatch(symbol), None
+    if found is None and symbol in ("", label):
+        found, site = _LABEL.match(label), _SITE_LABEL.match(label)
+        if found and not guess and _is_group(found[1], label[found.end() :]):
+            found = None
     letters = found[1] if found else ""
-    element = ELEMENTS.get(letters) or (ELEMENTS.get(letters.capitalize()) if guess else None)
+    element = ELEMENTS.get(letters)
+    if element is None and guess:
+        element = ELEMENTS.get(letters.capitalize()) or ELEMENTS.get(site[1] if site else "")
     if element is None:
         what = f"type symbol {symbol!r}" if symbol else f"label {label!r}, without a type symbol,"
         raise BadCrystal(
@@ -106,6 +114,12 @@ def _element(symbol: str, label: str, name: str, *, guess: bool) -> Element:
             "_atom_site_type_symbol, and each atom of a group (OH, H2O) on a line of its own"
         )
     return element
+
+
+def _is_group(letters: str, rest: str) -> bool:
+    """Whether a label may be that of a group, as O-H1, O(W) or H2O1: an element and then hydrogen
+    or water, or hydrogen and then another element."""
+    return re.search("[NO]" if letters in ("H", "D") else "[HhWw*]", rest) is not None
 
 
 def _check_lines(items: Items, names: list[str]) -> None:
@@ -135,6 +149,20 @@ def _check_lines(items: Items, names: list[str]) -> None:
             raise BadCrystal(
                 f"disordered: {name} has occupancy {value} (partial occupancy): "
                 "make an ordered crystal of it first"
+            )
+    _check_alternatives(items)
+
+
+def _check_alternatives(items: Items) -> None:
+    """No two groups of one assembly, of which a crystal has one at a place."""
+    groups = [text_of(value) for value in items.get("_atom_site_disorder_group", [])]
+    assemblies = items.get("_atom_site_disorder_assembly", [""] * len(groups))
+    found: dict[str, str] = {}
+    for group, assembly in zip(groups, assemblies, strict=True):
+        if group and found.setdefault(assembly, group) != group:
+            raise BadCrystal(
+                f"disordered: groups {found[assembly]} and {group} (_atom_site_disorder_group) are "
+                "alternatives: keep the atoms of one"
             )
 
 

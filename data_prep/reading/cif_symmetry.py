@@ -2,10 +2,12 @@
 
 A list counts more than a name. What is listed has to be a group, to fit the cell and to be of the
 type that is named; a name has to be one that gemmi knows (the settings of the International Tables,
-and any Hall symbol). Where several groups are possible, as with a name that has two origins, all
-are given back as candidates, for the content of the cell to decide (``data_prep.reading.cif``).
+and any Hall symbol). Where several groups are possible, as with a name that has two origins or with
+names or lists that contradict each other, all are given back as candidates, for the content of the
+cell to decide (``data_prep.reading.cif``).
 """
 
+import itertools
 import re
 from collections import Counter
 from functools import cache
@@ -36,7 +38,6 @@ _ORIGINS = {"Z": "2", "S": "1"}  # at the centre of inversion, and the other, in
 METRIC_TOLERANCE = 4e-3
 """How far an operation may change the cell: about 0.2 % of a length, 0.2° of an angle."""
 
-
 MAX_OPERATIONS = 2_000
 """192 in the largest groups, twice that with the reversal of time, and more in larger cells."""
 
@@ -56,7 +57,7 @@ class Operations(NamedTuple):
 
     @property
     def group(self) -> frozenset[str]:
-        """What makes two of them the same."""
+        """By it two of them are the same."""
         return frozenset(self.triplets)
 
 
@@ -80,7 +81,7 @@ def symmetry_of(items: Items, metric: np.ndarray) -> Symmetry:
     """
     listed = _listed(items)
     named, unknown = _named(items)
-    if listed is None and not named:
+    if not listed and not named:
         if unknown:
             raise BadCrystal(
                 f"the CIF names the symmetry {unknown!r}, which is not known, and lists no "
@@ -89,17 +90,14 @@ def symmetry_of(items: Items, metric: np.ndarray) -> Symmetry:
         doubt = "the CIF says nothing of symmetry ('P 1' is that of a cell with all atoms listed)"
         return Symmetry([operations(("x,y,z",), "P 1")], doubt)
     doubt = ""
-    candidates = [*named.values()]
-    if listed is None:
-        groups = [group for groups in candidates for group in groups]
-    elif all(any(_agree(listed, group) for group in groups) for groups in candidates):
-        groups = [listed]
-        if unknown and len(listed.triplets) == 1:
-            doubt = (
-                f"the CIF names the symmetry {unknown!r}, which is not known, and lists no other"
-            )
-    else:
-        groups = [listed, *(group for groups in candidates for group in groups)]
+    groups = [*listed, *itertools.chain(*named.values())]
+    if len(listed) > 1:
+        doubt = f"the CIF has {len(listed)} lists of symmetry operations that differ"
+    elif listed and all(any(_agree(listed[0], own) for own in one) for one in named.values()):
+        groups = listed
+        if unknown and len(listed[0].triplets) == 1:
+            doubt = f"the CIF names the symmetry {unknown!r}, which is not known, and lists none"
+    elif listed:
         doubt = f"the CIF lists operations that are not those of {' and '.join(named)}"
     different = {group.group: group for group in reversed(groups)}
     fitting = [group for group in reversed(different.values()) if fits_cell(group, metric)]
@@ -133,7 +131,8 @@ def operations(triplets: tuple[str, ...], name: str, number: int = 0) -> Operati
             raise BadCrystal(f"the symmetry operation {triplet!r} cannot be understood") from None
         different.setdefault(operation.triplet(), operation)
     if len(different) > 1 or "x,y,z" not in different:
-        group = gemmi.GroupOps([gemmi.Op(), *different.values()])
+        # The identity once: twice, it would hide the group from `find_spacegroup_by_ops`.
+        group = gemmi.GroupOps([*({"x,y,z": gemmi.Op()} | different).values()])
         try:
             group.add_missing_elements()
             closed = {operation.wrap().triplet() for operation in group} == set(different)
@@ -157,25 +156,27 @@ def operations(triplets: tuple[str, ...], name: str, number: int = 0) -> Operati
     )
 
 
-def _listed(items: Items) -> Operations | None:
-    """The listed operations; of a magnetic structure without the reversal of time."""
+def _listed(items: Items) -> list[Operations]:
+    """What is listed: once, if at all, unless lists by the tags of two dictionaries differ.
+
+    Of a magnetic structure without the reversal of time.
+    """
+    lists: list[Operations] = []
     for tag in _LISTS:
         triplets = [text for value in items.get(tag, []) if (text := text_of(value))]
-        if not triplets:
+        if not triplets or (lists and "magn" in tag):
             continue
         _check_count(len(triplets))
         if "magn" in tag:
             centring = items.get("_space_group_symop_magn_centering_xyz", ["x,y,z,+1"])
             _check_count(len(centring) * len(triplets))
             triplets = [
-                (gemmi.Op(_without_time(text_of(shift))) * gemmi.Op(_without_time(triplet)))
-                .wrap()
-                .triplet()
+                (_without_time(text_of(shift)) * _without_time(triplet)).wrap().triplet()
                 for shift in centring
                 for triplet in triplets
             ]
-        return operations(tuple(triplets), "as listed")
-    return None
+        lists.append(operations(tuple(triplets), "as listed"))
+    return [*{own.group: own for own in lists}.values()]
 
 
 def _check_count(listed: int) -> None:
@@ -183,34 +184,47 @@ def _check_count(listed: int) -> None:
         raise BadCrystal(f"{listed:,} symmetry operations are too many: no space group has so many")
 
 
-def _without_time(triplet: str) -> str:
-    parts = triplet.split(",")
+def _without_time(triplet: str) -> gemmi.Op:
     try:
-        gemmi.Op(",".join(parts[:3]))
+        return gemmi.Op(",".join(triplet.split(",")[:3]))
     except (RuntimeError, ValueError):
         raise BadCrystal(f"the symmetry operation {triplet!r} cannot be understood") from None
-    return ",".join(parts[:3])
 
 
 def _named(items: Items) -> tuple[dict[str, tuple[Operations, ...]], str]:
-    """The groups that each name in the file may mean, by name; and a name that is not known."""
+    """The groups that each name in the file may mean, by name; and a name that is not known.
+
+    A name that leaves open what another one says counts for nothing beside it.
+    """
     named: dict[str, tuple[Operations, ...]] = {}
     unknown = ""
-    hall, symbol = value_of(items, *_HALL), value_of(items, *_HERMANN_MAUGUIN)
-    number = value_of(items, *_NUMBER)
-    for name, groups in ((hall, _of_hall), (symbol, _of_symbol), (number, _of_number)):
-        if not name:
-            continue
-        if found := groups(name):
-            numbers = {group.number for other in named.values() for group in other}
-            if name != number or not numbers & {group.number for group in found}:
-                named[name if name != number else f"number {number}"] = found
-        else:
+    for tags, groups_of in ((_HALL, _of_hall), (_HERMANN_MAUGUIN, _of_symbol)):
+        names = dict.fromkeys(name for tag in tags if (name := value_of(items, tag)))
+        found = {name: groups for name in names if (groups := groups_of(name))}
+        for name, groups in found.items():
+            _add_name(named, name, groups)
+        if names and not found:
+            unknown = unknown or next(iter(names))
+    for name in dict.fromkeys(name for tag in _NUMBER if (name := value_of(items, tag))):
+        groups = _of_number(name)
+        known = itertools.chain(*named.values())
+        if groups and not any(_agree(own, groups[0]) for own in known):
+            named[f"number {name}"] = groups
+        elif not groups:
             unknown = unknown or name
-    # A Hall symbol says all that a Hermann-Mauguin symbol of the same group says.
-    if hall in named and symbol in named and named[hall][0].number == named[symbol][0].number:
-        del named[symbol]
     return named, unknown
+
+
+def _add_name(
+    named: dict[str, tuple[Operations, ...]], name: str, groups: tuple[Operations, ...]
+) -> None:
+    """Add a name, or what of the groups of another one it has too in the place of these."""
+    own = {group.group for group in groups}
+    for other, known in named.items():
+        if both := tuple(group for group in known if group.group in own):
+            named[other] = both
+            return
+    named[name] = groups
 
 
 @cache

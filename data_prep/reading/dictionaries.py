@@ -13,6 +13,9 @@ from pymatgen.core import DummySpecies, Element, Lattice, Species, Structure
 
 from data_prep.errors import BadCrystal, one_line
 
+SAME_PLACE = 0.05
+"""Positions of a site in two ways are the same if no farther apart than this (Å)."""
+
 _PARAMETERS = ("a", "b", "c", "alpha", "beta", "gamma")
 
 
@@ -76,10 +79,18 @@ def _of_jarvis(content: Mapping[str, Any]) -> Structure:
 def _of_pymatgen(content: Mapping[str, Any]) -> Structure:
     lattice = _lattice(content["lattice"])
     sites = content["sites"]
+    positions = np.reshape([_position(site, lattice) for site in sites], (-1, 3))
+    both = [n for n, site in enumerate(sites) if "abc" in site and "xyz" in site]
+    cartesian = np.reshape([_numbers(sites[n]["xyz"], (3,)) for n in both], (-1, 3))
+    apart = lattice.get_fractional_coords(cartesian) - positions[both]
+    apart = np.linalg.norm((apart - np.rint(apart)) @ lattice.matrix, axis=1)
+    if len(apart) and apart.max() > SAME_PLACE:
+        site = both[int(apart.argmax())]
+        raise ValueError(f"site {site} has 'abc' and 'xyz' that are {apart.max():.3g} Å apart")
     return Structure(
         lattice,
         [_species(site["species"]) for site in sites],
-        np.reshape([_position(site, lattice) for site in sites], (-1, 3)),
+        positions,
         labels=[_label(site) for site in sites],
     )
 
@@ -87,10 +98,19 @@ def _of_pymatgen(content: Mapping[str, Any]) -> Structure:
 def _lattice(content: Any) -> Lattice:
     if not isinstance(content, Mapping):
         raise ValueError("the lattice is no dictionary")
-    pbc = tuple(map(bool, content.get("pbc", (True, True, True))))
-    if "matrix" in content:
-        return Lattice(_numbers(content["matrix"], (3, 3)), pbc)
-    return Lattice.from_parameters(*(float(content[name]) for name in _PARAMETERS), pbc=pbc)
+    pbc = content.get("pbc")
+    pbc = (True, True, True) if pbc is None else tuple(pbc)
+    if len(pbc) != 3 or not all(isinstance(own, bool | np.bool_) for own in pbc):
+        raise ValueError(f"'pbc' is {content['pbc']!r}: give three of true and false")
+    has_parameters = all(name in content for name in _PARAMETERS)
+    if "matrix" not in content:
+        return Lattice.from_parameters(*(float(content[name]) for name in _PARAMETERS), pbc=pbc)
+    lattice = Lattice(_numbers(content["matrix"], (3, 3)), pbc)
+    if has_parameters:
+        stated = np.array([float(content[name]) for name in _PARAMETERS])
+        if not np.allclose(lattice.parameters, stated, rtol=0.01, atol=0.01):
+            raise ValueError("the lattice's 'matrix' and its lengths and angles do not agree")
+    return lattice
 
 
 def _species(entries: Any) -> dict[Element | Species | DummySpecies, float]:

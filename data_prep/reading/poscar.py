@@ -7,7 +7,7 @@ The format is described at https://www.vasp.at/wiki/POSCAR.
 
 import math
 import re
-from itertools import takewhile
+from itertools import accumulate, takewhile
 
 import numpy as np
 from pymatgen.core import Element, Structure
@@ -55,7 +55,10 @@ def structure_from_poscar(text: str) -> Structure:
     start += 1
     rows = list(takewhile(bool, map(str.split, lines[start : start + sum(counts)])))
     if len(rows) < sum(counts):
-        raise _unreadable(f"{len(rows)} positions for {sum(counts)} atoms: the file is cut off")
+        raise _unreadable(
+            f"{len(rows)} positions for {sum(counts)} atoms: the file is cut off, or has a blank "
+            "line among them"
+        )
     if len(_numbers(lines[start + len(rows)].split())) >= 3:
         raise _unreadable(f"more positions than the {len(rows)} atoms it counts")
     if text.endswith(rows[-1][-1]) and is_cut([number for row in rows for number in row[:3]]):
@@ -150,11 +153,21 @@ def _named_elements(
                 "its elements are not named (VASP 4): add a line with their symbols above the "
                 "numbers of atoms"
             )
-        return [symbol for symbol in behind if symbol is not None]
+        named = [symbol for symbol in behind if symbol is not None]
+        for end, count in zip(accumulate(counts), counts, strict=True):
+            if len({*named[end - count : end]}) > 1:
+                raise _unreadable(
+                    f"the symbols behind the positions of lines {line + end - count + 1} to "
+                    f"{line + end} differ, which are of one element by the numbers of atoms"
+                )
+        return named
     elements = [symbol for symbol, count in zip(symbols, counts, strict=True) for _ in range(count)]
     for number, (element, other) in enumerate(zip(elements, behind, strict=True), 1):
         if other not in (None, element):
-            raise _unreadable(f"line {line + number} says {other}, the line of elements {element}")
+            what = " (tags of fixed atoms come in threes)" * (other in ("T", "F"))
+            raise _unreadable(
+                f"line {line + number} says {other}, the line of elements {element}{what}"
+            )
     return elements
 
 

@@ -147,7 +147,7 @@ def read_one(structure: StructureLike) -> tuple[str, Structure]:
     """
     items = list(open_structures([structure]).items())
     if len(items) != 1:
-        raise UserError(f"{structure} holds {len(items)} structures: explain one at a time")
+        raise UserError(f"{structure} holds {len(items)} structures: give one at a time")
     record, found = read_item(items[0])
     if isinstance(found, BadCrystal):
         raise found

@@ -66,7 +66,8 @@ def read_text(path: Path) -> str:
         raise BadCrystal(f"the file is larger than {MAX_BYTES // 1_000_000} MB: is it a structure?")
     text = decode(content)
     if not text.strip():
-        raise BadCrystal("the file is empty")
+        running = path.name.removesuffix(".gz") == "CONTCAR"
+        raise BadCrystal("the file is empty" + " (is the calculation still running?)" * running)
     return text
 
 
@@ -104,9 +105,19 @@ def structure_from_atoms(atoms: Atoms) -> Structure:
     if not all(atoms.get_pbc()):
         raise BadCrystal("not periodic in all directions (a crystal of ASE has pbc=True)")
     # Where a CIF has partial occupancies, ASE keeps one element a site and notes them here.
-    shares = [share for site in atoms.info.get("occupancy", {}).values() for share in site.values()]
-    if min(shares, default=1) < 1:
+    occupancy = atoms.info.get("occupancy")
+    try:
+        shares = [share for site in (occupancy or {}).values() for share in site.values()]
+        is_whole = min(shares, default=1) >= 1
+    except (AttributeError, TypeError):
+        raise BadCrystal(
+            f"the Atoms note an occupancy of {one_line(occupancy)}, which says nothing of the "
+            "sites: take it out of their info"
+        ) from None
+    if not is_whole:
         raise BadCrystal("disordered: the Atoms note partial occupancies")
+    if not all(atoms.get_atomic_numbers()):
+        raise BadCrystal("an atom of no element (X): give its element, or take it out")
     try:
         return Structure(
             np.asarray(atoms.get_cell()),

@@ -26,6 +26,8 @@ def structure_from_text(text: str) -> Structure:
     Raises:
         BadCrystal: none of these, or no structure.
     """
+    if "\n" not in text.strip():  # line ends as Python prints them, which a CIF cannot do without
+        text = text.replace("\\r\\n", "\n").replace("\\n", "\n") if "\\n" in text else text
     start = text.lstrip()
     if start.startswith("{"):
         return structure_from_dict(_parse_dict(start))
@@ -64,8 +66,23 @@ def parse_json(text: str | bytes) -> Any:
         ValueError: it is none; the message is the end of a sentence that begins with its name.
     """
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_with_single_keys)
+    except _Twice as key:
+        raise ValueError(f"has {key} twice in one object") from None
     except RecursionError:
         raise ValueError("is nested too deeply") from None
     except ValueError:
         raise ValueError("is not valid JSON") from None
+
+
+class _Twice(Exception):
+    """A key that an object has twice."""
+
+
+def _with_single_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A dictionary of what one object of a JSON text holds, nothing of it lost."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _Twice(repr(next(name for name in names if names.count(name) > 1)))
+    return content

@@ -65,7 +65,8 @@ def put(tree: Any, mesh: Mesh, spec: PartitionSpec) -> Any:
 def put_shares(share_of: Callable[[int], Any], mesh: Mesh) -> Any:
     """Arrays of which each device has a share of its own, one after another along their axis 0.
 
-    `share_of` makes a device's, by its place in the mesh; asked for own devices alone.
+    `share_of` makes a device's, by its place in the mesh; it is called for this process's devices
+    only.
     """
     own = [place for place, device in enumerate(mesh.devices) if device in mesh.local_devices]
     sharding = NamedSharding(mesh, PartitionSpec(AXIS))

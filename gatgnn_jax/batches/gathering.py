@@ -121,6 +121,10 @@ def _members(count: jax.Array, start: jax.Array, shape: BatchShape) -> list[_Mem
     return members
 
 
+MAX_STEPS = 32
+"""An epoch's steps are cut into equal parts no longer than this: one compiled program runs each."""
+
+
 class BatchPlan:
     """Deals crystals into batches that all fit one shape.
 
@@ -141,7 +145,6 @@ class BatchPlan:
         subsets: Sequence[np.ndarray],
         batch_size: int,
         devices: int = 1,
-        max_steps: int = 32,
     ):
         """Plan for the subsets (crystal numbers) of a dataset.
 
@@ -150,13 +153,10 @@ class BatchPlan:
             subsets: every subset that will be dealt.
             batch_size: crystals a step at most, over all devices.
             devices: they share every batch.
-            max_steps: an epoch's steps are a multiple of parts no longer than this, so that one
-                compiled program of that many steps runs them all.
         """
         self.sizes = sizes[:4]
         self.devices = devices
         self.batch_size = batch_size
-        self.max_steps = max_steps
         shares = np.concatenate([self._shares(self._strata(subset)) for subset in subsets])
         crystals, nodes, edges, bonds, atoms = map(int, shares.max(axis=0))
         if sizes.slots is not None:
@@ -188,7 +188,7 @@ class BatchPlan:
 
     def _parts(self, subset: np.ndarray) -> int:
         steps = -(-len(subset) // self.batch_size)
-        return -(-steps // self.max_steps)
+        return -(-steps // MAX_STEPS)
 
     def _strata(self, subset: np.ndarray) -> np.ndarray:
         """The subset by falling size, cut into rows of one crystal a batch: [strata, batches]."""

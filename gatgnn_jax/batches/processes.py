@@ -66,7 +66,7 @@ def joined(distributed: str | None) -> Iterator[None]:
     watch.start()
     try:
         yield
-        meet()  # nobody goes while another may still need him
+        meet()  # no process leaves while another still needs it
     except BaseException as error:
         watch.fail(error)
     watch.leave()

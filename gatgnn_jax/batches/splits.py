@@ -118,8 +118,11 @@ def subset_names(
     if not given:
         return None
     if isinstance(split, Mapping):
-        subset = {str(i): name for name, members in split.items() for i in members}
-        if unknown := [i for i in subset if i not in {*ids}]:
+        members = {name: [str(i) for i in own] for name, own in split.items()}
+        _check_apart(members, "split")
+        subset = {i: name for name, own in members.items() for i in own}
+        known = {*ids}
+        if unknown := [i for i in subset if i not in known]:
             raise UserError(f"split: the data do not have {some_of(unknown)}")
         names = [subset.get(i, "") for i in ids]
     else:
@@ -168,6 +171,19 @@ def _read(path: Path) -> dict[str, list[str]]:
         ) from None
 
 
+def _check_apart(members: Mapping[str, Sequence[str]], source: str) -> None:
+    """Make sure that no crystal is in two subsets.
+
+    Raises:
+        UserError: one is; `source` names the split.
+    """
+    times = Counter(i for own in members.values() for i in {*own})
+    if twice := [i for i, count in times.items() if count > 1]:
+        both = " and ".join(name for name, own in members.items() if twice[0] in own)
+        more = f", and {len(twice) - 1:,} more are in two subsets" if len(twice) > 1 else ""
+        raise UserError(f"{source}: {twice[0]} is in both {both}{more}")
+
+
 def _by_ids(
     ids: np.ndarray,
     usable: np.ndarray,
@@ -181,19 +197,16 @@ def _by_ids(
         if not split.get(name):
             raise UserError(f"{source} has no {name} crystals: it has {', '.join(split) or 'none'}")
     members = {name: list(dict.fromkeys(split.get(name, ()))) for name in SUBSETS}
-    times = Counter(i for own in members.values() for i in own)
-    if twice := [i for i, count in times.items() if count > 1]:
-        both = " and ".join(name for name in SUBSETS if twice[0] in members[name])
-        more = f", and {len(twice) - 1:,} more are in two subsets" if len(twice) > 1 else ""
-        raise UserError(f"{source}: {twice[0]} is both in {both}{more}")
+    _check_apart(members, source)
+    named = [i for own in members.values() for i in own]
     notes = []
     known = {*ids.tolist(), *skipped}
-    if unknown := [i for i in times if i not in known]:
+    if unknown := [i for i in named if i not in known]:
         if limit is None:
             raise UserError(f"{source}: the data do not have {some_of(unknown)}")
         notes.append(f"not among the first {limit:,} crystals: {some_of(unknown)} of {source}")
     number = {str(ids[row]): row for row in usable.tolist()}
-    if lost := [i for i in times if i in known and i not in number]:
+    if lost := [i for i in named if i in known and i not in number]:
         notes.append(f"left out as they cannot be used: {some_of(lost)} of {source}")
     subsets = {
         name: np.array(sorted(number[i] for i in own if i in number), np.int64)

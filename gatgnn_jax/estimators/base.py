@@ -222,7 +222,7 @@ class CrystalEstimator(BaseEstimator):
             file.write_bytes(content)
 
     def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "run_dir_") and (self.run_dir_ / "checkpoints" / "best").exists()
+        return hasattr(self, "run_dir_") and RunDirectory(self.run_dir_).is_trained
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

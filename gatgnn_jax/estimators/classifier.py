@@ -51,7 +51,9 @@ class GATGNNClassifier(ClassifierMixin, CrystalEstimator):
         if len(classes) < 2:
             raise ValueError(f"y has one class only, {classes[0]!r}: give two or more")
         self._fit(X, numbers, groups, sample_weight)
-        self.classes_ = classes
+        # A class whose crystals could all not be read is none that the model knows.
+        (p,) = self.predictor_.config.properties
+        self.classes_ = classes[[int(name) for name in p.class_names]]
         return self
 
     def predict_proba(self, X: Crystals) -> np.ndarray:

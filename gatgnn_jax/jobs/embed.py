@@ -22,7 +22,7 @@ from gatgnn_jax.cli import output_folder
 from gatgnn_jax.pages.crystal_map import CrystalMap, draw_map, map_columns, map_page
 from gatgnn_jax.prediction.columns import column_names, digits_of, prediction_columns, to_csv
 from gatgnn_jax.prediction.engines import StreamPredictor
-from gatgnn_jax.prediction.inputs import checked_batch_size, named_files
+from gatgnn_jax.prediction.inputs import named_files
 from gatgnn_jax.prediction.outputs import check_replaceable, skipped_path, write_skipped
 from gatgnn_jax.prediction.reliability import read_reliability
 from gatgnn_jax.prediction.stream import Named, predict_source
@@ -58,7 +58,6 @@ class Contents:
 
 def embed(options: "EmbedOptions") -> int:
     """Write the vectors of all crystals and a map of them; the exit status."""
-    checked_batch_size(options.batch_size)
     files = named_files(options.files, "embed")
     _check_format(options.out)
     use_device(options.device)

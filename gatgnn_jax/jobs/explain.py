@@ -9,7 +9,6 @@ from data_prep.errors import BadCrystal, Skipped, UserError, number_of
 from data_prep.files import write_text
 from data_prep.progress import plain_console
 from data_prep.reading.sources import open_structures, read_item
-from gatgnn_jax.batches.chosen_device import use_device
 from gatgnn_jax.cli import output_folder
 from gatgnn_jax.pages.explain_page import ExplainedCrystal, View, explain_page
 from gatgnn_jax.prediction.columns import to_csv
@@ -35,7 +34,6 @@ def explain(options: "ExplainOptions") -> int:
             f"{source.count} crystals under {len(runs)} models are more than the {MAX_VIEWS} "
             "pictures a page can show: name fewer files"
         )
-    use_device(options.device)
     predictors = {
         name: Predictor.load(run, device=options.device, trust_code=options.trust_code)
         for name, run in runs.items()

@@ -53,6 +53,6 @@ def described(config: RunConfig) -> dict[str, Any]:
         "columns": columns,
         "radius": config.graph.radius,
         "max_neighbors": config.graph.max_neighbors,
-        "training_elements": sorted(config.data.element_counts),
+        "training_elements": sorted(config.data.known_elements),
         "made_with": {"gatgnn_jax": __version__, "jax": jax.__version__},
     }

@@ -13,7 +13,6 @@ finished goes on.
 
 import dataclasses
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,7 +34,13 @@ from gatgnn_jax.pages.finished import Finished
 from gatgnn_jax.pages.folds_page import write_folds_page
 from gatgnn_jax.pages.report import read_finished
 from gatgnn_jax.pipeline import Execution, create, go_on
-from gatgnn_jax.runs.directory import RunDirectory, next_run_directory, to_json, visible_files
+from gatgnn_jax.runs.directory import (
+    RunDirectory,
+    entries,
+    next_run_directory,
+    remove_entries,
+    to_json,
+)
 from gatgnn_jax.runs.one_writer import one_writer
 from gatgnn_jax.training.prepare import NewRun, Prepared
 
@@ -98,18 +103,14 @@ def start_all(
     whole = replace(request, split="60:20:20") if repeats.folds else request
     prepared = how.prepare(whole)
     path = run_dir or next_run_directory(Path("runs"), prepared.properties[0].name)
-    if path.exists() and (not path.is_dir() or visible_files(path)):
+    if path.exists() and (not path.is_dir() or entries(path)):
         raise UserError(f"{path} is there already: choose another --run-dir")
     path.mkdir(parents=True, exist_ok=True)
     with one_writer(path):
         try:
             _make_members(path, request, repeats, splits_of(prepared, repeats), how)
         except BaseException:  # nothing is trained yet: a second try finds the place as it was
-            for file in visible_files(path):
-                if file.is_dir():
-                    shutil.rmtree(file)
-                else:
-                    file.unlink()
+            remove_entries(path)
             raise
     return path, go_on_all(path, how, console)
 
@@ -129,7 +130,7 @@ def go_on_all(path: Path, how: Execution, console: Console | None = None) -> int
     members = read_members(path)
     with one_writer(path):
         for number, member in enumerate(members, 1):
-            if (path / member.name / "summary.json").exists():
+            if RunDirectory(path / member.name).is_finished:
                 continue
             console.print(f"{member.name}: training {number} of {len(members)}")
             _, status = go_on(path / member.name, how)

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from data_prep.errors import UserError, one_line
-from data_prep.files import write_text
+from data_prep.files import replacing_folder, write_text
 from data_prep.progress import plain_console
 from gatgnn_jax.prediction.reliability import INTERVALS, NEIGHBORS
 from gatgnn_jax.runs.config import RunConfig
-from gatgnn_jax.runs.directory import RunDirectory, visible_files
+from gatgnn_jax.runs.directory import RunDirectory
 from gatgnn_jax.runs.ready_made import SEEN
 
 if TYPE_CHECKING:
@@ -37,15 +37,13 @@ def push(options: "Push") -> int:
     hub = _hub()
     run = RunDirectory.open(options.run)
     config = run.config()
-    if not (run.path / "checkpoints" / "best").exists():
-        raise UserError(f"{run.path} has no trained model yet: finish it with --resume {run.path}")
+    run.check_trained()
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "run"
         shutil.copytree(run.path, copy, ignore=shutil.ignore_patterns("latest", ".*"))
         write_text(copy / "config.json", without_folders(config).to_json())
         if not (copy / "README.md").exists():  # ready-made models have their own
-            has_summary = (run.path / "summary.json").exists()
-            summary = run.read_json("summary.json") if has_summary else {}
+            summary = run.read_json("summary.json") if run.is_finished else {}
             write_text(copy / "README.md", card(options.repository, config, summary))
         _asked(
             lambda: hub.create_repo(options.repository, private=options.private, exist_ok=True),
@@ -72,25 +70,24 @@ def pull(options: "Pull") -> int:
     """
     hub = _hub()
     out = options.out
-    if out.is_file() or (out.is_dir() and visible_files(out)):
-        raise UserError(f"{out} is not empty: choose another --out")
-    try:
+    if out.exists():
+        raise UserError(f"{out} is there already: choose another --out")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with replacing_folder(out) as folder:
         _asked(
             lambda: hub.snapshot_download(
                 repo_id=options.repository,
                 revision=options.revision,
-                local_dir=str(out),
+                local_dir=str(folder),
                 allow_patterns=SHARED,
             ),
             options.repository,
         )
-        shutil.rmtree(out / ".cache", ignore_errors=True)  # the client's own
-        if not (out / "config.json").exists() or not (out / "checkpoints" / "best").exists():
+        shutil.rmtree(folder / ".cache", ignore_errors=True)  # the client's own
+        run = RunDirectory(folder)
+        if not (folder / "config.json").exists() or not run.is_trained:
             raise UserError(f"{options.repository} holds no run of gatgnn_jax")
-        config = RunDirectory(out).config()
-    except UserError:
-        shutil.rmtree(out, ignore_errors=True)
-        raise
+        config = run.config()
     names = ", ".join(p.name for p in config.properties)
     plain_console().print(
         f"{out} predicts {names}:\n  python -m gatgnn_jax.predict {out} FILES…"
@@ -101,11 +98,14 @@ def pull(options: "Pull") -> int:
 
 
 def without_folders(config: RunConfig) -> RunConfig:
-    """Settings that tell nothing of the machine: of data and split the name of the file alone."""
-    data = config.data
-    source = None if data.source is None else Path(data.source).name
-    split = None if data.split is None else Path(data.split).name
-    return replace(config, data=replace(data, source=source, split=split))
+    """Settings that tell nothing of the machine: of each path the name of the file alone."""
+
+    def name(path: str | None) -> str | None:
+        return None if path is None else Path(path).name
+
+    data = replace(config.data, source=name(config.data.source), split=name(config.data.split))
+    train = replace(config.train, init_from=name(config.train.init_from))
+    return replace(config, data=data, train=train)
 
 
 def card(name: str, config: RunConfig, summary: Mapping[str, Any]) -> str:
@@ -121,7 +121,7 @@ def card(name: str, config: RunConfig, summary: Mapping[str, Any]) -> str:
                     unit = p.trained_unit if score == "mae" else ""
                     lines.append(f"| {p.name} | {subset} | {score} | {value:.4f} {unit} |")
     scores = ["| property | subset | score | value |", "|---|---|---|---|", *lines] if lines else []
-    model, train, elements = config.model, config.train, sorted(config.data.element_counts)
+    model, train, elements = config.model, config.train, sorted(config.data.known_elements)
     members = "one network" if train.ensemble == 1 else f"ensemble of {train.ensemble}"
     crystals = summary.get("crystals", {})
     counts = ", ".join(f"{count:,} {subset}" for subset, count in crystals.items())

@@ -16,7 +16,7 @@ from gatgnn_jax.cli import output_folder
 from gatgnn_jax.prediction.columns import column_names, digits_of, prediction_columns
 from gatgnn_jax.prediction.engines import Predicted, StreamPredictor
 from gatgnn_jax.prediction.growing_table import GrowingTable, Progress
-from gatgnn_jax.prediction.inputs import checked_batch_size, named_files
+from gatgnn_jax.prediction.inputs import named_files
 from gatgnn_jax.prediction.outputs import check_replaceable, skipped_path, write_skipped
 from gatgnn_jax.prediction.reliability import (
     INTERVALS,
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 def predict(options: "PredictOptions") -> int:
     """Predict the crystals of all files; the exit status."""
-    checked_batch_size(options.batch_size)
     files = named_files(options.files, "predict")
     workers = workers_of(options.workers, options.dask)
     if options.out.is_dir():

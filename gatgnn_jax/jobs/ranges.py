@@ -62,21 +62,14 @@ def read_ranges(texts: Sequence[str], preset: Preset) -> dict[str, Range]:
                 f"--search {text}: write NAME=LOW..HIGH or NAME=A,B,C, as learning_rate=1e-4..1e-2"
             )
         try:
-            current = _value_of(name, preset)
+            current = (vars(preset.graph) | vars(preset.model) | vars(preset.train)).get(name)
+            preset.changed({name: current})  # an unknown name is refused with what was meant
             ranges[name] = own = _range(values, current)
             for value in own.choices or (own.low, own.high):
                 preset.changed({name: value})
         except (TypeError, ValueError) as error:
             raise UserError(f"--search {text}: {error}") from None
     return ranges
-
-
-def _value_of(name: str, preset: Preset) -> Any:
-    for part in (preset.model, preset.train, preset.graph):
-        if name in vars(part):
-            return getattr(part, name)
-    preset.changed({name: None})  # which says what it may have been meant
-    return None
 
 
 def _range(text: str, current: Any) -> Range:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from data_prep.errors import UserError
 from data_prep.progress import plain_console
-from gatgnn_jax.batches.chosen_device import use_device
 from gatgnn_jax.pages.serve_page import serve_page
 from gatgnn_jax.prediction.predictor import Predictor
 from gatgnn_jax.runs.ready_made import ready_made_names, short_names
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 def serve(options: "ServeOptions") -> int:
     """Serve the page until Ctrl-C; the exit status."""
     check_host(options.host, options.allow_network)
-    use_device(options.device)
     runs = short_names(options.runs or [Path(name) for name in ready_made_names()])
     models = Models(
         {

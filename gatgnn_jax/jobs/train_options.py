@@ -30,6 +30,7 @@ from gatgnn_jax.jobs.settings_file import (
 from gatgnn_jax.presets import PRESETS, Preset, PresetName, others_for
 
 if TYPE_CHECKING:
+    from gatgnn_jax.pipeline import Execution
     from gatgnn_jax.training.prepare import NewRun
 
 
@@ -70,7 +71,7 @@ class TrainOptions:
     print_config: tyro.conf.FlagCreatePairsOff[bool] = False
     """Show all settings as a file for --config, and do nothing else."""
     limit: IntOrNone = None
-    """Use the first crystals of the data only."""
+    """Use only so many crystals of the data, the first ones."""
     folds: int = 0
     """Train so many folds, 3 or more, each of which is the test once: one directory with a run for
     each, out-of-fold predictions, mean and spread, and a report."""
@@ -106,6 +107,9 @@ class TrainOptions:
     model: ModelConfig = PRESETS["default"].model
     train: TrainConfig = PRESETS["default"].train
 
+
+EXECUTION = frozenset({"device", "stream", "log", "workers", "dask", "quiet", "trust_code"})
+"""The options that say how a training is run, and change none of its results."""
 
 FROM_THE_COMMAND_LINE_ONLY = {
     *("crystals", "config", "print_config", "resume", "distributed", "trust_code"),
@@ -165,7 +169,7 @@ def defaults(arguments: list[str]) -> TrainOptions:
         default = with_values(default, given.options)
         check_types(default)
     except ValueError as error:
-        raise UserError(f"{path}: {error}") from None
+        raise UserError(f"{path}: {error}" if path else str(error)) from None
     return default
 
 
@@ -249,6 +253,26 @@ def asked_for(options: TrainOptions) -> "NewRun":
         weight=options.weight,
         class_weight=options.class_weight,
         others=others,
+    )
+
+
+def execution_of(options: TrainOptions, pages: bool = True) -> "Execution":
+    """How the options have trainings run, with or without a report of each.
+
+    Raises:
+        UserError: workers that cannot be had.
+    """
+    from data_prep.workers import workers_of
+    from gatgnn_jax.pipeline import Execution
+
+    return Execution(
+        device=options.device,
+        stream=options.stream,
+        log=options.log,
+        workers=workers_of(options.workers, options.dask),
+        quiet=options.quiet,
+        trust_code=options.trust_code,
+        pages=pages,
     )
 
 

@@ -12,9 +12,8 @@ import pandas as pd
 
 from data_prep.errors import UserError
 from data_prep.files import write_text
-from data_prep.workers import workers_of
 from gatgnn_jax.jobs.ranges import Range, read_ranges, written
-from gatgnn_jax.jobs.train_options import TrainOptions, asked_for
+from gatgnn_jax.jobs.train_options import EXECUTION, TrainOptions, asked_for, execution_of
 from gatgnn_jax.pipeline import Execution, go_on, start
 from gatgnn_jax.presets import Preset
 from gatgnn_jax.runs.directory import RunDirectory
@@ -30,10 +29,11 @@ def tune(options: "TuneOptions", base: TrainOptions) -> int:
     """Search as `options` say, in trainings as `base` says; the exit status."""
     if base.resume is not None or base.run_dir is not None or base.folds or base.seeds > 1:
         raise UserError("tune makes the runs itself: leave out --resume, --run-dir and the like")
+    if base.distributed is not None or base.print_config:
+        raise UserError("tune has no --distributed and no --print-config: leave them out")
     preset = Preset(base.graph, base.model, base.train)
     ranges = read_ranges(options.search, preset)
-    workers = workers_of(base.workers, base.dask)
-    how = Execution(base.device, base.stream, base.log, workers, base.quiet, pages=False)
+    how = execution_of(base, pages=False)
     console = how.begin()
     how.prepare(asked_for(base))  # what is wrong with the data shows at once
     options.out.mkdir(parents=True, exist_ok=True)
@@ -77,8 +77,8 @@ def opened(folder: Path, base: TrainOptions, ranges: dict[str, Range]) -> Iterat
         raise UserError('tune needs Optuna: pip install "gatgnn_jax[tune]"') from None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     asked = dataclasses.asdict(base) | {"search": {k: str(v) for k, v in ranges.items()}}
-    for name in ("device", "stream", "log", "workers", "quiet", "trust_code"):
-        asked.pop(name)  # they change no result
+    for name in EXECUTION:
+        asked.pop(name)
     text = json.dumps(asked, default=str, sort_keys=True)
     storage = optuna.storages.RDBStorage(f"sqlite:///{(folder / 'study.db').absolute()}")
     try:

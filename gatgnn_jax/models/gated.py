@@ -130,7 +130,7 @@ class GatedGATGNN(nnx.Module):
 
         x = self.embed_atom(jnp.asarray(element_features()))[graph.nodes["atomic_number"]]
         gaussians = self.expand(graph.globals["bond_distance"])
-        # One row an edge from here on: what a bond learns hangs on its two ends.
+        # One row an edge from here on: what a bond learns depends on its two ends.
         e = neighborhoods.to_edges(nnx.leaky_relu(self.embed_bond(gaussians), 0.2))
         edge_attention = []
         for layer in self.layers:

@@ -44,7 +44,7 @@ class Atoms:
 
     @classmethod
     def of(cls, graph: jraph.GraphsTuple, train: bool) -> "Atoms":
-        """The atoms of a batch; random draws hang on an atom's place in the dataset in training,
+        """The atoms of a batch; random draws depend on an atom's place in the dataset in training,
         in its crystal otherwise."""
         num_crystals = graph.n_node.shape[0]
         crystal = graph.globals["atom_graph"]

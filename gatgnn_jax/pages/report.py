@@ -133,8 +133,8 @@ def crystal_systems(structures: Mapping[int, Structure]) -> dict[int, str]:
 def write_pages(run: RunDirectory, dataset: GraphDataset, console: Console) -> None:
     """Draw the pictures of a finished training and write its report, from its files."""
     source = run.config().data.source
-    draw_training(run.path, read_finished(run))
     try:
+        draw_training(run.path, read_finished(run))
         write_report(run, dataset, None if source is None else Path(source))
     except Exception as error:  # the training is finished: whatever this is, it must not spoil it
         advice = f"python -m gatgnn_jax.report {run.path}"

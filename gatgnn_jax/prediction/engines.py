@@ -9,6 +9,7 @@ from flax import nnx
 from jax.sharding import Mesh, PartitionSpec
 
 from data_prep.config import GraphConfig
+from data_prep.errors import UserError
 from data_prep.graph import CrystalGraph
 from data_prep.packing import pack
 from data_prep.properties import Property
@@ -84,7 +85,12 @@ class StreamPredictor:
         """A model as `RunDirectory.load_best` gives it.
 
         `batch_size` is in crystals, at most; `reliability` what its predictions are judged by.
+
+        Raises:
+            UserError: the batch size is below 1.
         """
+        if batch_size < 1:
+            raise UserError(f"the batch size is {batch_size}: give 1 or more")
         self.graph: GraphConfig = config.graph
         self.element_counts = config.data.known_elements
         self.reliability = reliability

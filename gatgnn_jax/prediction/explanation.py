@@ -112,6 +112,21 @@ class Explanation:
         )
 
 
+def why_unexplained(config: RunConfig) -> str:
+    """Why a model has no attention that `explain` could show; an empty text if it has."""
+    if config.others:
+        return (
+            "different networks have no attention in common to explain: train one of "
+            f"{config.train.ensemble} alone"
+        )
+    if not kind_of(config.model.model).attentive:
+        return (
+            f"a {config.model.model} model has no attention to explain: "
+            "train one with --model gatgnn or gated-gatgnn"
+        )
+    return ""
+
+
 def explain(
     config: RunConfig,
     graphdef: nnx.GraphDef,
@@ -129,16 +144,8 @@ def explain(
         BadCrystal: a crystal the model cannot take.
     """
     check_not_forked()
-    if config.others:
-        raise UserError(
-            "different networks have no attention in common to explain: train one of "
-            f"{config.train.ensemble} alone"
-        )
-    if not kind_of(config.model.model).attentive:
-        raise UserError(
-            f"a {config.model.model} model has no attention to explain: "
-            "train one with --model gatgnn or gated-gatgnn"
-        )
+    if why := why_unexplained(config):
+        raise UserError(why)
     settings = replace(config.graph, reduce=False)
     graph = build_graph(structure, settings)
     data = crystal_arrays(pack([graph], [name], {}, settings), np.zeros((1, 1)), dense=False)
@@ -182,7 +189,7 @@ def explain(
             half_width=predicted.half_width,
             neighbors=None if predicted.neighbors is None else tuple(predicted.neighbors),
         ),
-        evidence=evidence_for(predicted, graph, config.data.element_counts, reliability),
+        evidence=evidence_for(predicted, graph, config.data.known_elements, reliability),
         atom_weights=weights / weights.sum(),  # without global attention each is 1
         receivers=receivers,
         senders=senders,

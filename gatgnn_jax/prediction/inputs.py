@@ -8,17 +8,6 @@ from pathlib import Path
 from data_prep.errors import UserError
 
 
-def checked_batch_size(batch_size: int) -> int:
-    """A batch size of 1 or more.
-
-    Raises:
-        UserError: it is less.
-    """
-    if batch_size < 1:
-        raise UserError(f"--batch-size is {batch_size}: give 1 or more")
-    return batch_size
-
-
 def named_files(paths: Sequence[Path], purpose: str) -> list[Path]:
     """The paths, with those that standard input lists, one a line, in the place of `-`.
 

@@ -160,5 +160,5 @@ class Predictor:
             BadCrystal: a crystal the model cannot take.
         """
         graph = build_graph(read_one(structure)[1], self.config.graph)
-        counts, known = self.config.data.element_counts, self._engine.reliability
+        counts, known = self.config.data.known_elements, self._engine.reliability
         return evidence_for(self._engine.predict([graph]), graph, counts, known)

@@ -1,6 +1,6 @@
 """Checkpoints of the published CGCNN program: its tensors as our weights.
 
-Everything here is arrays in, arrays out; files are the business of `gatgnn_jax.convert`. Two things
+Everything here is arrays in, arrays out; `gatgnn_jax.jobs.convert` has the files. Two things
 that program keeps apart are put together, which changes no prediction: the bias in front of a
 convolution's first batch norm goes into that norm's running mean, and the normalization of a
 regression's target into the output layer.

@@ -2,7 +2,7 @@
 
 A state dict names every tensor of that program's model, those it never reads included. Sizes are
 read off the tensors' shapes; which global attention was used cannot be, and has to be said.
-Everything here is arrays in, arrays out; files are the business of `gatgnn_jax.convert`.
+Everything here is arrays in, arrays out; `gatgnn_jax.jobs.convert` has the files.
 """
 
 import dataclasses

@@ -43,6 +43,7 @@ def save_model(folder: Path, model: Any) -> None:
         # That file tells where it was written, and is not needed.
         (unfinished / "commit_success.txt").unlink(missing_ok=True)
         write_hashes(unfinished)
+        shutil.rmtree(before, ignore_errors=True)  # what a kill between two renames has left
         if folder.exists():
             folder.rename(before)
         unfinished.rename(folder)

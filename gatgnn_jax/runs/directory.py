@@ -5,13 +5,15 @@
     skipped.csv        crystals that were left out, and why
     metrics.csv        a row an epoch, the same on every run of the same config on a machine
     timing.csv         seconds and crystals a second of each epoch
+    intervals.json     how wide the intervals of predictions are
+    neighbors.npz      vectors and values of training crystals, for the nearest ones
     crystals.jsonl.gz  the crystals of a training from Python that were in memory
     source/            classes of the user's own that the settings name
     checkpoints/       `latest`: the whole training state; `best`: the model with the lowest score
     predictions.csv    train, val and test crystals
     summary.json       final metrics
     *.png              pictures
-    report.html        all of it as one page (see report.py)
+    report.html        all of it as one page (`gatgnn_jax.pages.report`)
 
 Files are written under a temporary name and then renamed. What is read is checked. Hidden files
 are what a kill left behind, and the lock of who works there (`gatgnn_jax.runs.one_writer`).
@@ -76,6 +78,32 @@ class RunDirectory:
             )
         return cls(place, trust_code)
 
+    @property
+    def is_trained(self) -> bool:
+        """Whether it has a model to predict with."""
+        return (self.path / "checkpoints" / "best").exists()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether its training came to the end."""
+        return (self.path / "summary.json").exists()
+
+    @property
+    def came_trained(self) -> bool:
+        """Whether it was converted or came with the package: nothing is here of its training."""
+        return self.is_trained and not (self.path / "split.json").exists()
+
+    def check_trained(self) -> None:
+        """Make sure that it has a model to predict with.
+
+        Raises:
+            UserError: it has none yet.
+        """
+        if not self.is_trained:
+            raise UserError(
+                f"{self.path} has no trained model yet: finish it with --resume {self.path}"
+            )
+
     def config(self) -> RunConfig:
         """The settings of the run.
 
@@ -133,6 +161,8 @@ class RunDirectory:
             if not isinstance(values, dict):
                 raise ValueError("it holds no object")
         except FileNotFoundError:
+            if self.came_trained:
+                raise UserError(f"{self.path} has no {name}: it was not trained here") from None
             raise UserError(
                 f"{self.path} has no {name}: finish the run with --resume {self.path}"
             ) from None
@@ -154,7 +184,7 @@ class RunDirectory:
 
     def restore_code(self, config: RunConfig) -> None:
         """Make the classes known that the settings name: see `own_code.restore`."""
-        own_code.restore(self.path, config.model, self.trust_code)
+        own_code.restore(self.path, (config.model, *config.others), self.trust_code)
 
     def load_best(self) -> tuple[RunConfig, nnx.GraphDef, ModelState]:
         """The settings, the model's structure, and the weights with the lowest score.
@@ -162,19 +192,16 @@ class RunDirectory:
         Raises:
             UserError: the run has none yet, or they or the settings are damaged.
         """
-        best = self.path / "checkpoints" / "best"
         config = self.config()
-        if not best.exists():
-            raise UserError(
-                f"{self.path} has no trained model yet: finish it with --resume {self.path}"
-            )
+        self.check_trained()
         self.restore_code(config)
         try:
             model = nnx.eval_shape(config.new_model)
         except ValueError as error:  # no such network, or it has no such settings
             raise UserError(f"{self.path / 'config.json'} cannot be used: {error}") from None
         graphdef, *states = nnx.split(model, nnx.Param, nnx.BatchStat)
-        return config, graphdef, ModelState(*checkpoints.load_model(best, tuple(states)))
+        weights = checkpoints.load_model(self.path / "checkpoints" / "best", tuple(states))
+        return config, graphdef, ModelState(*weights)
 
 
 @contextmanager
@@ -196,11 +223,7 @@ def new_run(path: Path, config: RunConfig) -> Iterator[RunDirectory]:
                 yield run
             except BaseException:
                 if not checkpoints.has_training(path / "checkpoints" / "latest"):
-                    for file in visible_files(path):
-                        if file.is_dir():
-                            shutil.rmtree(file, ignore_errors=True)
-                        else:
-                            file.unlink(missing_ok=True)
+                    remove_entries(path)
                 raise
     finally:
         if is_new:
@@ -232,7 +255,7 @@ def kept_crystals(path: Path) -> Iterator[Path]:
 
 
 def _check_empty(path: Path, but_for: str = "") -> None:
-    if [file for file in visible_files(path) if file.name != but_for]:
+    if [file for file in entries(path) if file.name != but_for]:
         hint = f"--resume {path}, or " if (path / "config.json").exists() else ""
         raise UserError(f"{path} is not empty: {hint}choose another --run-dir")
 
@@ -248,9 +271,18 @@ def _make(path: Path) -> None:
         ) from None
 
 
-def visible_files(path: Path) -> list[Path]:
-    """What a directory holds, but for hidden files."""
+def entries(path: Path) -> list[Path]:
+    """The files and folders in a directory, but for hidden ones."""
     return [file for file in path.iterdir() if not file.name.startswith(".")]
+
+
+def remove_entries(path: Path) -> None:
+    """Remove the files and folders in a directory, but for hidden ones."""
+    for file in entries(path):
+        if file.is_dir():
+            shutil.rmtree(file, ignore_errors=True)
+        else:
+            file.unlink(missing_ok=True)
 
 
 def to_json(values: Mapping[str, Any]) -> str:

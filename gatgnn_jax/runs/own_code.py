@@ -9,8 +9,9 @@ is run only if a training on this machine has named it, or with `--trust-code`.
 import hashlib
 import importlib
 import importlib.util
+import itertools
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -35,18 +36,23 @@ REGISTER: Mapping[str, Callable[[str, type[Any]], None]] = {
 """The settings that may name a class, and who is told of it."""
 
 
-def adopt(model: ModelConfig) -> tuple[ModelConfig, dict[str, str]]:
-    """Run and register what settings name by file or module, because their user says so.
+def adopt(models: Sequence[ModelConfig]) -> tuple[list[ModelConfig], dict[str, str]]:
+    """Run and register what networks name by file or module, because their user says so.
 
     Returns:
-        The settings with files by name alone, as a run has them, and the files' contents by name.
+        The networks with files by name alone, as a run has them, and the files' contents by name.
 
     Raises:
         UserError: no such file, module or class, or one that cannot be run.
     """
     sources: dict[str, str] = {}
+    return [_adopted(model, sources) for model in models], sources
+
+
+def _adopted(model: ModelConfig, sources: dict[str, str]) -> ModelConfig:
+    """`adopt` one network; its files join `sources`."""
     names: dict[str, Any] = {}
-    for setting, place, name in _named(model):
+    for setting, place, name in _named([model]):
         if not place.endswith(".py"):
             _register(setting, f"{place}:{name}", _imported(place), name)
             continue
@@ -61,7 +67,7 @@ def adopt(model: ModelConfig) -> tuple[ModelConfig, dict[str, str]]:
         _register(setting, own, _module(source, path), name)
         names[setting] = own
         _trust(source)
-    return replace(model, **names), sources
+    return replace(model, **names)
 
 
 def keep(run: Path, sources: Mapping[str, str]) -> None:
@@ -71,13 +77,13 @@ def keep(run: Path, sources: Mapping[str, str]) -> None:
         write_text(run / FOLDER / name, source)
 
 
-def restore(run: Path, model: ModelConfig, trust_code: bool) -> None:
+def restore(run: Path, models: Sequence[ModelConfig], trust_code: bool) -> None:
     """Run and register what a run's settings name, from its own copies.
 
     Raises:
         UserError: a copy is missing, is not trusted, or cannot be run.
     """
-    for setting, place, name in _named(model):
+    for setting, place, name in _named(models):
         if not place.endswith(".py"):
             _register(setting, f"{place}:{name}", _imported(place), name)
             continue
@@ -94,10 +100,10 @@ def restore(run: Path, model: ModelConfig, trust_code: bool) -> None:
         _register(setting, f"{place}:{name}", _module(source, path), name)
 
 
-def _named(model: ModelConfig) -> list[tuple[str, str, str]]:
+def _named(models: Sequence[ModelConfig]) -> list[tuple[str, str, str]]:
     """Setting, file or module, and class, of every setting that names a class."""
     found = []
-    for setting in REGISTER:
+    for model, setting in itertools.product(models, REGISTER):
         place, colon, name = getattr(model, setting).rpartition(":")
         if colon:
             found.append((setting, place, name))

@@ -13,7 +13,6 @@ from data_prep.labels import formula
 from data_prep.properties import Property
 from data_prep.reading.contents import items_in
 from data_prep.reading.sources import read_item
-from gatgnn_jax.models.networks import kind_of
 from gatgnn_jax.objective import value_slices
 from gatgnn_jax.pages.explain_page import (
     ExplainedCrystal,
@@ -23,7 +22,7 @@ from gatgnn_jax.pages.explain_page import (
 )
 from gatgnn_jax.prediction.columns import digits_of, to_csv
 from gatgnn_jax.prediction.evidence import Evidence
-from gatgnn_jax.prediction.explanation import Explanation
+from gatgnn_jax.prediction.explanation import Explanation, why_unexplained
 from gatgnn_jax.prediction.predictor import Predictor
 from gatgnn_jax.prediction.result import Predictions
 
@@ -126,7 +125,7 @@ class Models:
         """Prediction, evidence and, of a model with attention, explanation."""
         with self._lock:
             try:
-                if kind_of(predictor.config.model.model).attentive:
+                if not why_unexplained(predictor.config):
                     found = predictor.explain(structure)
                     return found.prediction, found.evidence, found
                 evidence = predictor.evidence(structure)

@@ -25,13 +25,16 @@ GAP = "  "
 class TrainingReporter:
     """Shows epoch, validation error, loss, learning rate, crystals/s and time left."""
 
-    def __init__(self, console: Console, epochs: int, done: int, headline: str):
-        """`headline` names the row's entry that matters most, as `val_mae`."""
+    def __init__(
+        self, console: Console, epochs: int, before: Sequence[Mapping[str, float]], headline: str
+    ):
+        """`before`: the rows of the epochs that are done; `headline`: their entry that matters
+        most, as `val_mae`."""
         self.console = console
         self.epochs = epochs
         self.headline = headline
-        self.best = float("inf")
-        self.first = self.done = done
+        self.best = min((row[headline] for row in before), default=float("inf"))
+        self.first = self.done = len(before)
         self.within = ""
         self.errors: list[str] = ["compiling …"]
         self.speeds: list[str] = []
@@ -151,7 +154,7 @@ def closing_lines(
             )
         else:
             lines.append(
-                f"started from {start}: the same without --init-from tells what that was worth"
+                f"started from {start}: train once without --init-from to see what that was worth"
             )
     lines.append(
         f"best epoch {summary['best_epoch']} of {summary['epochs']}, {summary['seconds']:.0f} s; "
