@@ -115,8 +115,9 @@ def _new_row(training: Training, run: RunDirectory, p: Property) -> Row:
     """What does not depend on the seed."""
     summary, settings = run.read_json("summary.json"), settings_of(run)
     # Of the run it starts from the name; where that lies is nobody's business.
-    if training.init_from is not None:
-        settings["train"]["init_from"] = training.init_from.name
+    if (start := settings["train"]["init_from"]) is not None:
+        known = training.init_from
+        settings["train"]["init_from"] = Path(start).name if known is None else known.name
     del settings["train"]["seed"]
     return {
         "name": training.name,

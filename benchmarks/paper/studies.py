@@ -19,9 +19,9 @@ FULL_EPOCHS = 500
 ABLATION_EPOCHS = 60
 START_EPOCHS = 100
 FOLDS_EPOCHS = 50
+LARGE_EPOCHS = 30
 SAMPLE = Sample(3000, 1000, 1000)
 LARGE = Sample(14000, 2000, 4000)
-LARGE_EPOCHS = 30
 SAMPLE_NOTE = "a random sample"
 
 BA_MG_PB = "mp-20452"
@@ -186,20 +186,23 @@ def transfer() -> list[Training]:
         ),
         "from formation energy, attention layers frozen": (plentiful, ("--freeze=embed,agat",)),
     }
-    return [
-        Training(
-            "bulk_modulus",
-            method,
-            ELASTIC,
-            ELASTIC_SPLIT,
-            "default",
-            ABLATION_EPOCHS,
-            options,
-            train_size=size,
-            init_from=start,
-        )
-        for size in (100, 500, 2041)
+    sizes = (100, 500, 2041)
+    scarce = Training("bulk_modulus", "", ELASTIC, ELASTIC_SPLIT, "default", ABLATION_EPOCHS)
+    trainings = [
+        replace(scarce, method=method, options=options, train_size=size, init_from=start)
+        for size in sizes
         for method, (start, options) in methods.items()
+    ]
+    gated = replace(scarce, target="bulk_modulus,shear_modulus,poisson_ratio", preset="gated")
+    wide = ("--neurons=128", "--learning-rate=2e-3")
+    starts = {
+        "gated, 128 neurons, from scratch": wide,
+        "gated, 128 neurons, from the ready-made": (*wide, "--init-from=formation_energy"),
+    }
+    return trainings + [
+        replace(gated, method=method, options=options, train_size=size)
+        for size in sizes
+        for method, options in starts.items()
     ]
 
 
