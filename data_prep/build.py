@@ -100,7 +100,9 @@ def _assemble(
             skipped.append(Skipped(record.id, targets.reasons[row]))
         elif record.id in kept:
             # The first that can be used is kept: a bad one must not stand in a good one's way.
-            skipped.append(Skipped(record.id, "duplicate id: the first crystal of that id is kept"))
+            is_same = records[kept[record.id]].targets == record.targets
+            what = "duplicate id" if is_same else "duplicate id, with other values"
+            skipped.append(Skipped(record.id, f"{what}: the first crystal of that id is kept"))
         else:
             kept[record.id] = row
     if not kept:

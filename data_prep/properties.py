@@ -195,6 +195,13 @@ def canonical_name(name: str) -> str:
     return spelling if spelling in _KNOWN else name
 
 
+def misspelt(p: Property) -> str:
+    """The known property that one of nearly its name may have been meant to be, or nothing."""
+    if p.name in _KNOWN:
+        return ""
+    return next(iter(difflib.get_close_matches(canonical_name(p.name), _KNOWN, 1, 0.85)), "")
+
+
 def resolve_property(
     name: str, available_columns: Collection[str], faults: Faults | None = None
 ) -> Property:

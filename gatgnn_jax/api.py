@@ -93,6 +93,8 @@ def fit(
     from gatgnn_jax.pipeline import Execution
     from gatgnn_jax.training.prepare import NewRun
 
+    if preset not in PRESETS:
+        raise UserError(f"preset is {preset!r}: choose one of {', '.join(PRESETS)}")
     chosen = PRESETS[preset].changed(settings)
     how = Execution(device=device, workers=workers, quiet=quiet, pages=pages)
     request = NewRun(

@@ -15,6 +15,7 @@ import tyro
 from data_prep.options import IntOrNone, NothingByDefault
 from gatgnn_jax.choices import Device, Format
 from gatgnn_jax.cli import read_options, run_command
+from gatgnn_jax.runs.ready_made import run_path
 
 Map = Literal["pca", "tsne", "none"]
 
@@ -53,6 +54,7 @@ class EmbedOptions:
 def main(arguments: list[str]) -> int:
     """The command; returns the exit status."""
     options = read_options(EmbedOptions, "embed", arguments)
+    run_path(options.run)  # a slip shows at once
     from gatgnn_jax.jobs.embed import embed
 
     return embed(options)

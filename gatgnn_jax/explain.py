@@ -20,7 +20,7 @@ from gatgnn_jax.cli import read_options, run_command
 
 @dataclass(frozen=True)
 class ExplainOptions:
-    """Show what a model attends to in crystals: attention.csv and explain.html."""
+    """Show what a model attends to in crystals: attention.csv, bonds.csv and explain.html."""
 
     paths: tyro.conf.Positional[Annotated[tuple[Path, ...], NothingByDefault]]
     """Run directories of trained models or names of ready-made ones, one or several to compare, and
@@ -28,6 +28,8 @@ class ExplainOptions:
     structures."""
     out: Path = Path("explanation")
     """The folder to write to."""
+    overwrite: bool = False
+    """Write an explanation anew that is there already."""
     device: Device = "auto"
     """What to run on."""
     trust_code: bool = False

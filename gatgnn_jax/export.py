@@ -14,6 +14,7 @@ from pathlib import Path
 import tyro
 
 from gatgnn_jax.cli import read_options, run_command
+from gatgnn_jax.runs.ready_made import run_path
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class ExportOptions:
 def main(arguments: list[str]) -> int:
     """The command; returns the exit status."""
     options = read_options(ExportOptions, "export", arguments)
+    run_path(options.run)  # a slip shows at once
     from gatgnn_jax.jobs.export import export
 
     return export(options)

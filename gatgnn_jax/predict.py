@@ -18,6 +18,7 @@ import tyro
 from data_prep.options import IntOrNone, NothingByDefault, TextOrNone
 from gatgnn_jax.choices import Device
 from gatgnn_jax.cli import read_options, run_command
+from gatgnn_jax.runs.ready_made import run_path
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class PredictOptions:
 def main(arguments: list[str]) -> int:
     """The command; returns the exit status."""
     options = read_options(PredictOptions, "predict", arguments)
+    run_path(options.run)  # a slip shows at once
     from gatgnn_jax.jobs.predict import predict
 
     return predict(options)

@@ -1,6 +1,7 @@
 """`python -m gatgnn_jax.train`: crystals → a trained, evaluated model in a run directory."""
 
 import dataclasses
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,10 @@ def main(arguments: list[str]) -> int:
     if options.print_config:
         sys.stdout.write(as_file(options))
         return 0
+    if options.resume is not None:
+        _refuse_other_settings(options)
+    if options.data is not None and not os.path.lexists(options.data):
+        raise UserError(f"{options.data} does not exist: check the path")
     from gatgnn_jax.batches.processes import joined
     from gatgnn_jax.jobs.folds import go_on_all, is_several, start_all
     from gatgnn_jax.pipeline import go_on, start
@@ -36,13 +41,11 @@ def main(arguments: list[str]) -> int:
         if options.distributed is not None and not repeats.is_one:
             raise UserError("--distributed trains one network: leave out --folds and --seeds")
         if options.resume is not None and is_several(options.resume):
-            _refuse_other_settings(options)
             return go_on_all(options.resume, how)
         if options.resume is None and not repeats.is_one:
             return start_all(asked_for(options), repeats, options.run_dir, how)[1]
         if options.resume is None:
             return start(asked_for(options), options.run_dir, how)[1]
-        _refuse_other_settings(options)
         return go_on(options.resume, how)[1]
 
 

@@ -138,7 +138,7 @@ def test_atoms_that_are_no_crystal(predictor):
     ordered.info["occupancy"] = {"0": {"Na": 1.0}, "1": {"Cl": 1.0}}
     dummy = Atoms("X", cell=[3, 3, 3], pbc=True)
     result = predictor.predict([molecule, disordered, ordered, dummy])
-    expected = ["not periodic", "partial occupancies", "", "unreadable Atoms"]
+    expected = ["not periodic", "partial occupancies", "", "an atom of no element"]
     for reason, words in zip(result.reasons, expected, strict=True):
         assert bool(reason) == bool(words)
         assert words in reason
@@ -187,6 +187,13 @@ def test_fit_trains_as_the_command_does(tmp_path, monkeypatch):
     monkeypatch.setattr(pipeline, "start", lambda *arguments: (None, 130))
     with pytest.raises(KeyboardInterrupt):
         fit()
+
+
+def test_a_preset_and_a_device_that_are_none():
+    with pytest.raises(UserError, match="preset is 'bset': choose one of"):
+        fit(preset="bset")
+    with pytest.raises(UserError, match="device is 'tpuu': choose auto, cpu or gpu"):
+        Predictor.load("bulk_modulus", device="tpuu")
 
 
 def test_a_batch_without_crystals_is_refused():

@@ -125,6 +125,7 @@ def test_the_first_good_crystal_of_an_id_is_kept(tmp_path: Path) -> None:
         {"id": "a", "cif": NACL, "targets": {"gap": "abc"}},
         {"id": "a", "cif": NACL, "targets": {"gap": 2.0}, "split": "train"},
         {"id": "a", "cif": NACL, "targets": {"gap": 3.0}},
+        {"id": "a", "cif": NACL, "targets": {"gap": 2.0}},
         {"id": "b", "cif": NACL, "targets": {"gap": 4.0}, "split": "val"},
     ]
     source = write_lines(tmp_path / "x.jsonl", rows)
@@ -135,5 +136,6 @@ def test_the_first_good_crystal_of_an_id_is_kept(tmp_path: Path) -> None:
     assert [tuple(entry) for entry in skipped] == [
         ("a", "the CIF is empty"),
         ("a", "gap = 'abc' is not a number"),
+        ("a", "duplicate id, with other values: the first crystal of that id is kept"),
         ("a", "duplicate id: the first crystal of that id is kept"),
     ]

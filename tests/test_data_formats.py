@@ -121,7 +121,9 @@ def test_pymatgen_and_matbench_json(tmp_path: Path) -> None:
         "columns": ["structure", "gap pbe"],
         "data": [[salt, 5.0], [other, 0.0]],
     }
+    by_column = {key: dict(enumerate(row[key] for row in rows)) for key in rows[0]}
     for name, content, ids, column in [
+        ("columns.json", by_column, ["mp-1", "mp-2"], "band_gap"),
         ("list.json", rows, ["mp-1", "mp-2"], "band_gap"),
         ("named.json", {"x": rows[0], "y": rows[1]}, ["mp-1", "mp-2"], "band_gap"),
         ("matbench.json.gz", matbench, ["mb-1", "mb-2"], "gap pbe"),

@@ -33,15 +33,18 @@ def files(tmp_path_factory):
 
 
 def explain_to(out, *paths):
-    return explain.main([*map(str, paths), "--out", str(out), "--quiet"])
+    return explain.main([*map(str, paths), "--out", str(out), "--overwrite", "--quiet"])
 
 
 def test_one_crystal_and_one_run(run, files, tmp_path):
     assert explain_to(tmp_path / "out", run, files[0]) == 0
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [
         "attention.csv",
+        "bonds.csv",
         "explain.html",
     ]
+    bonds = pd.read_csv(tmp_path / "out" / "bonds.csv")
+    assert bonds.groupby("atom").layer_1.sum().to_numpy() == pytest.approx(1)
     table = pd.read_csv(tmp_path / "out" / "attention.csv")
     assert list(table) == ["atom", "label", "element", "weight"]
     explanation = Predictor.load(run).explain(files[0])
@@ -52,6 +55,17 @@ def test_one_crystal_and_one_run(run, files, tmp_path):
         explanation.prediction.transformed, trained[[files[0].stem]].to_numpy()[None], atol=1e-4
     )
     assert explanation.prediction.ids == (files[0].stem,)
+
+
+def test_an_explanation_is_not_lost(run, files, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert explain_to(out, run, files[0]) == 0
+    before = (out / "attention.csv").read_bytes()
+    message = error_of(explain.main, [run, files[1], "--out", out], capsys)
+    assert "is there already" in message and "--overwrite" in message
+    assert (out / "attention.csv").read_bytes() == before
+    assert explain.main([str(run), str(files[1]), "--out", str(out), "--overwrite"]) == 0
+    assert (out / "attention.csv").read_bytes() != before
 
 
 @pytest.mark.slow

@@ -126,7 +126,7 @@ def test_errors(tmp_path, capsys, monkeypatch):
         (["--folds", "2"], "3 or more"),
         (["--seeds", "0"], "1 or more"),
         (["--folds", "3", "--split", "60:20:20"], "leave out --split"),
-        (["--folds", "3", "--limit", "2"], "too few"),
+        (["--folds", "9", "--limit", "8"], "too few formulas for 9 folds: there are 8"),
         (["--folds", "3", "--limit", "20", "--run-dir", busy], "choose another --run-dir"),
     ]:
         assert words in error_of(train.main, ["--quiet", *arguments], capsys)

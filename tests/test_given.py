@@ -138,7 +138,7 @@ def test_values_in_any_form():
     assert list(Given.of(cells, [1, 2, 3]).targets) == ["target"]
     assert list(Given.of(cells, pd.Series([1, 2, 3], name="gap")).targets) == ["gap"]
     assert Given.of(pd.Series(cells, index=["x", "y", "z"]), [1, 2, 3]).ids == ("x", "y", "z")
-    assert Given.of(pd.Series(cells, index=["x", "x", "z"]), [1, 2, 3]).ids == ("0", "1", "2")
+    assert Given.of(pd.Series(cells, index=[0, 0, 1]), [1, 2, 3]).ids == ("0", "1", "2")
     frame = pd.DataFrame({"cell": cells, "gap": [1, 2, 3]})
     assert as_list(frame) == cells
 

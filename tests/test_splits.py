@@ -40,7 +40,7 @@ def test_ratios() -> None:
     for ratios in ("60:40", "0:1:1", "1:0:1", "1:1:-1", "1:1:nan", "1:1:inf", "a:b:c", ""):
         with pytest.raises(UserError, match="give three ratios above 0 as 60:20:20"):
             make_split(IDS, USABLE, ratios or "::", 0)
-    with pytest.raises(UserError, match="2 crystals are too few to split: val is empty"):
+    with pytest.raises(UserError, match="2 crystals too few to split: val is empty; give more"):
         make_split(IDS, USABLE[:2], "98:1:1", 0)
 
 

@@ -251,7 +251,7 @@ BAD_INPUT = {
     "cannot be written": (["--run-dir", "{tmp}/few.jsonl/run"], "choose another --run-dir"),
     "no split file": (["--split", "{tmp}/nowhere.json"], "--split"),
     "damaged split": (["--split", "{tmp}/few.jsonl"], "no split file"),
-    "overlapping split": (["--split", "{tmp}/overlapping.json"], "both in train and test"),
+    "overlapping split": (["--split", "{tmp}/overlapping.json"], "in both train and test"),
     "foreign split": (["--split", "{tmp}/foreign.json"], "none of the ids of train"),
     "ratios": (["--split", "60:40"], "three ratios"),
     "no such part": (["--freeze", "agatt"], "--freeze agatt: choose from agat"),

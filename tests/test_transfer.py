@@ -216,6 +216,19 @@ def test_elements_that_the_parent_knows_are_known(run: Path, tmp_path: Path) -> 
         assert evidence.element_counts == {lost: parent[lost]}
 
 
+def test_crystals_that_the_parent_has_seen_are_told_of(run: Path) -> None:
+    """The bundled split is drawn with the seed: another one tests what was trained on."""
+    seen = {*RunDirectory.open(run).seen_ids()}
+    other = prepare(asked_for(parse(["--init-from", str(run), "--seed", "5", *SHORT])))
+    test = other.split_ids()["test"]
+    count = len(seen.intersection(test))
+    assert count
+    [note] = [note for note in other.notes if "test error" in note]
+    assert note.startswith(f"{count} of {len(test)} test crystals had a part in the training of ")
+    energy = ["--init-from", str(run), "--seed", "5", "--property", "shear_modulus", *SHORT]
+    assert not [note for note in prepare(asked_for(parse(energy))).notes if "test error" in note]
+
+
 def test_a_start_that_was_of_no_use_is_said() -> None:
     summary = {"test_mae": 1.0, "test_rmse": 1.0, "test_r2": 0.5, "epochs": 9, "seconds": 1.0}
     summary |= {"crystals": {"test": 3}}
@@ -226,6 +239,8 @@ def test_a_start_that_was_of_no_use_is_said() -> None:
     ]
     assert "the first epoch was the best: what came from parent was lost" in told[0]
     assert "train once without --init-from to see what that was worth" in told[1]
+    single = {**summary, "best_epoch": 1, "epochs": 1}
+    assert "lost" not in closing_lines(single, [p], Path("run"), "parent")
     assert "parent" not in closing_lines({**summary, "best_epoch": 1}, [p], Path("run"))
 
 

@@ -23,6 +23,7 @@ LARGE_EPOCHS = 30
 SAMPLE = Sample(3000, 1000, 1000)
 LARGE = Sample(14000, 2000, 4000)
 SAMPLE_NOTE = "a random sample"
+MODULI = "bulk_modulus,shear_modulus,poisson_ratio"
 
 BA_MG_PB = "mp-20452"
 """The crystal of Table 5 and Figure 5, Ba(MgPb)₂."""
@@ -193,7 +194,7 @@ def transfer() -> list[Training]:
         for size in sizes
         for method, (start, options) in methods.items()
     ]
-    gated = replace(scarce, target="bulk_modulus,shear_modulus,poisson_ratio", preset="gated")
+    gated = replace(scarce, target=MODULI, preset="gated")
     wide = ("--neurons=128", "--learning-rate=2e-3")
     starts = {
         "gated, 128 neurons, from scratch": wide,
@@ -228,7 +229,7 @@ def models() -> list[Training]:
     is predicted once by networks that have not seen its formula."""
     return [
         Training(
-            "bulk_modulus,shear_modulus,poisson_ratio",
+            MODULI,
             method,
             ELASTIC_ALL,
             None,

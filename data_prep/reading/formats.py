@@ -187,6 +187,9 @@ def json_records(content: Any, name: str) -> list[Record] | None:
     rows: list[Any]
     if isinstance(content, dict) and {"index", "columns", "data"} <= content.keys():
         rows, names = _split_table(content)
+    elif isinstance(content, dict) and _is_table_by_columns(content):
+        names = list(next(iter(content.values())))
+        rows = [{column: values[name] for column, values in content.items()} for name in names]
     elif isinstance(content, dict) and not _CONTENT_KEYS.isdisjoint(content):
         rows, names = [content], [name]
     elif isinstance(content, dict):
@@ -198,6 +201,16 @@ def json_records(content: Any, name: str) -> list[Record] | None:
     if len(rows) != len(names) or not all(isinstance(row, dict) for row in rows):
         return None
     return [_record_of_row(row, own) for row, own in zip(rows, names, strict=True)]
+
+
+def _is_table_by_columns(content: Mapping[str, Any]) -> bool:
+    """Whether it is a table as pandas writes it by default: of each column its rows by name."""
+    columns = [*content.values()]
+    if _CONTENT_KEYS.isdisjoint(content) or not all(isinstance(own, dict) for own in columns):
+        return False
+    has_rows = all(own.keys() == columns[0].keys() for own in columns)
+    known = {"lattice", "sites", "lattice_mat"}  # one structure instead of a column of them
+    return has_rows and all(known.isdisjoint(own) for own in columns)
 
 
 def _split_table(content: Mapping[str, Any]) -> tuple[list[Any], list[str]]:

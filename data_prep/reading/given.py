@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 from pymatgen.core import IStructure
 
-from data_prep.errors import BadCrystal, UserError, one_line
+from data_prep.errors import BadCrystal, UserError, number_of, one_line
 from data_prep.files import replacing
 from data_prep.properties import UNNAMED_COLUMN
 from data_prep.reading.dictionaries import structure_to_dict
 from data_prep.reading.formats import Record
-from data_prep.reading.sources import StructureLike, read_item
+from data_prep.reading.sources import StructureLike, is_text, read_item
 from data_prep.reading.structures import Atoms
 
 Crystals: TypeAlias = StructureLike | Iterable[StructureLike] | pd.DataFrame
@@ -32,7 +32,7 @@ def as_list(structures: Crystals) -> list[StructureLike]:
     """One structure, or several, as a list; a structure is itself a sequence (of its sites).
 
     Raises:
-        UserError: a table without a column of structures.
+        UserError: a table without a column of structures, or nothing of the kind.
     """
     if isinstance(structures, pd.DataFrame):
         return list(structures[structure_column(structures)])
@@ -40,7 +40,34 @@ def as_list(structures: Crystals) -> list[StructureLike]:
         return [structures]
     if isinstance(structures, np.ndarray) and structures.ndim == 2 and structures.shape[1] == 1:
         return list(structures[:, 0])  # a column, as scikit-learn's transformers give it
+    if not isinstance(structures, Iterable):
+        raise UserError(
+            f"no crystals, but a {type(structures).__name__}: give structures of pymatgen or ASE, "
+            "paths, or a table with a column of them"
+        )
     return list(structures)
+
+
+def names_of(crystals: Crystals) -> list[str] | None:
+    """What the index of a table or Series calls its rows; None where it does not name each.
+
+    Raises:
+        UserError: two have one name, as those of one crystal have.
+    """
+    if not isinstance(crystals, pd.Series | pd.DataFrame):
+        return None
+    names = [str(name) for name in crystals.index]
+    if not all(name.strip() for name in names):
+        return None
+    if len({*names}) == len(names):
+        return names
+    if pd.api.types.is_integer_dtype(crystals.index):  # of tables that were put together
+        return None
+    twice = crystals.index[crystals.index.duplicated()][0]
+    raise UserError(
+        f"the index has {one_line(twice)} twice: leave one out, or number the rows with "
+        "reset_index(drop=True)"
+    )
 
 
 def structure_column(table: pd.DataFrame) -> str:
@@ -79,14 +106,16 @@ class Given:
 
         Args:
             crystals: the C structures.
-            y: their values; or the names of columns, comma-separated, where `crystals` is a table;
-                None for those that `names` says.
+            y: their values; or the names of columns, comma-separated or in a list, where `crystals`
+                is a table; None for those that `names` says.
             names: what the values are called, if they do not bring a name of their own.
 
         Raises:
             UserError: not as many values as crystals, or in another order; no such column.
         """
         table = crystals if isinstance(crystals, pd.DataFrame) else None
+        if table is not None and isinstance(y, list) and all(own in table for own in map(str, y)):
+            y = ",".join(map(str, y))
         if y is None or isinstance(y, str):
             columns = names_in(y) if y is not None else tuple(names)
             if table is None or not columns:
@@ -96,6 +125,8 @@ class Given:
                 raise UserError(f"the table has no column {missing[0]!r}; it has: {have}")
             y = table[list(columns)]
         structures = as_list(crystals)
+        if not structures:
+            raise UserError("no crystals were given")
         _check_same_rows(crystals, y)
         targets = named_values(y, names)
         for name, values in targets.items():
@@ -104,7 +135,8 @@ class Given:
                     f"{len(structures):,} structures, but {len(values):,} values of {name}: give "
                     "one of each"
                 )
-        return cls(_ids_of(crystals, len(structures)), tuple(structures), targets)
+        names = names_of(crystals) or [*map(str, range(len(structures)))]
+        return cls(tuple(names), tuple(structures), targets)
 
     def beside(self, name: str, values: Sequence[Any]) -> "Given":
         """With another column, which is not predicted: weights, say.
@@ -125,21 +157,29 @@ class Given:
         Args:
             path: the file, packed if it ends in `.gz`.
             subsets: train, val or test of each crystal [C]; empty: none of them.
+
+        Raises:
+            UserError: none of them can be read.
         """
+        reasons: list[str] = []
         with replacing(path) as file:
             for row, (name, content) in enumerate(zip(self.ids, self.structures, strict=True)):
-                if isinstance(content, str):  # the name of a file, not the text of one
+                if isinstance(content, str) and not is_text(content):
                     content = Path(content)
                 _, structure = read_item(Record(name, content))
                 line: dict[str, Any] = {"id": name}
                 if isinstance(structure, BadCrystal):
                     line["unusable"] = structure.reason
+                    reasons.append(f"{name}: {structure.reason}")
                 else:
                     line["structure"] = structure_to_dict(structure)
                 line["targets"] = {own: _plain(values[row]) for own, values in self.targets.items()}
                 if subsets is not None and subsets[row]:
                     line["split"] = subsets[row]
                 file.write(json.dumps(line).encode() + b"\n")
+            if len(reasons) == len(self.ids):
+                whole = number_of(len(reasons), "crystal")
+                raise UserError(f"none of {whole} can be read; the first is {reasons[0]}")
 
 
 def names_in(text: str) -> tuple[str, ...]:
@@ -182,15 +222,6 @@ def _check_same_rows(crystals: Crystals, y: Any) -> None:
             "structures and values have different indexes: put them in one order, as with "
             "y.loc[structures.index]"
         )
-
-
-def _ids_of(crystals: Crystals, count: int) -> tuple[str, ...]:
-    """The index of a table, where it names each row once; otherwise positions."""
-    if isinstance(crystals, pd.Series | pd.DataFrame):
-        names = [str(name) for name in crystals.index]
-        if len(set(names)) == count and all(name.strip() for name in names):
-            return tuple(names)
-    return tuple(map(str, range(count)))
 
 
 def _plain(value: Any) -> Any:

@@ -110,12 +110,19 @@ def read_item(item: Item) -> tuple[Record, Structure | BadCrystal]:
     return replace(record, id=printable(name)), fault
 
 
-def open_structures(structures: Iterable[StructureLike]) -> Source:
+def is_text(structure: str) -> bool:
+    """Whether a text is that of a CIF or POSCAR, and not the name of a file."""
+    return "\n" in structure
+
+
+def open_structures(
+    structures: Iterable[StructureLike], names: Sequence[str] | None = None
+) -> Source:
     """The crystals of files and folders, targets or not: ``id_prop.csv`` is not needed.
 
     Of a folder the CIF and POSCAR files are taken, by name, and those of the folders within it; of
-    a CIF with several crystals each, as ``FILE:BLOCK``. A structure that is in memory already is
-    called by its position among ``structures``: 0, 1, …
+    a CIF with several crystals each, as ``FILE:BLOCK``. A structure that is in memory already, or
+    the text of one, is called by ``names``, or its position among ``structures``: 0, 1, …
 
     Raises:
         UserError: a path that does not exist, or a folder without structure files.
@@ -123,8 +130,8 @@ def open_structures(structures: Iterable[StructureLike]) -> Source:
     # All paths are looked at before the first crystal comes, so that a slip shows at once.
     parts = [
         _located(Path(structure))
-        if isinstance(structure, str | Path)
-        else _listed([Record(str(position), structure)])
+        if isinstance(structure, Path) or (isinstance(structure, str) and not is_text(structure))
+        else _listed([Record(str(position) if names is None else names[position], structure)])
         for position, structure in enumerate(structures)
     ]
     ids = iter(structure_ids([file for part in parts if isinstance(part, list) for file in part]))
@@ -161,7 +168,7 @@ def _listed(records: Sequence[Record]) -> Source:
 def _located(path: Path) -> Source | list[Path]:
     """A file of many crystals as a source; otherwise the structure files there."""
     if not os.path.lexists(path):
-        raise UserError(f"{path} does not exist: check the path")
+        raise UserError(f"{printable(str(path))} does not exist: check the path")
     lists = JSON_LINES_SUFFIXES + JSON_SUFFIXES + TABLE_SUFFIXES
     if not is_folder(path):
         return open_source(path) if path.name.endswith(lists) else [path]
@@ -201,4 +208,6 @@ def _structure_of(record: Record) -> Structure:
         return content
     if isinstance(content, Atoms):
         return structure_from_atoms(content)
-    raise BadCrystal("no structure")
+    raise BadCrystal(
+        "no structure" if content is None else f"no structure, but a {type(content).__name__}"
+    )

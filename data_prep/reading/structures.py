@@ -48,7 +48,11 @@ def read_structure(path: Path) -> Structure:
         return structure_from_cif(text)
     if is_structure_file(path):
         return structure_from_poscar(text)
-    raise BadCrystal("neither a CIF (.cif) nor a POSCAR (.vasp, .poscar, POSCAR*) by its name")
+    raise BadCrystal(
+        "neither a CIF (.cif) nor a POSCAR (.vasp, .poscar, POSCAR*) by its name, nor a list of "
+        "structures (.jsonl, .json, .csv); unpack an archive, and what ASE reads "
+        "(ase.io.read(FILE, ':')) can be predicted from Python"
+    )
 
 
 def read_text(path: Path) -> str:

@@ -36,6 +36,8 @@ def use_device(device: "Device") -> None:
     from gatgnn_jax.batches.forked import check_not_forked
 
     check_not_forked()
+    if device not in ("auto", "cpu", "gpu"):
+        raise UserError(f"device is {device!r}: choose auto, cpu or gpu")
     if device == "cpu":
         jax.config.update("jax_platforms", "cpu")
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.errors import UserError, some_of
+from data_prep.errors import UserError, number_of, some_of
 
 SUBSETS = ("train", "val", "test")
 DEFAULT_RATIOS = "60:20:20"
@@ -154,7 +154,10 @@ def _at_random(usable: np.ndarray, ratios: Sequence[float], seed: int) -> dict[s
     parts = dict(zip(SUBSETS, map(np.sort, np.split(order, ends)), strict=True))
     wanted = {name: parts[name] for name, ratio in zip(SUBSETS, ratios, strict=True) if ratio}
     if empty := [name for name, rows in wanted.items() if len(rows) == 0]:
-        raise UserError(f"{len(usable)} crystals are too few to split: {empty[0]} is empty")
+        raise UserError(
+            f"{number_of(len(usable), 'crystal')} too few to split: {empty[0]} is empty; "
+            "give more, or other ratios (--split 1:1:1)"
+        )
     return wanted
 
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 import tempfile
+import warnings
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
@@ -123,7 +124,19 @@ class CrystalEstimator(BaseEstimator):
             pages=False,
             **self._settings(),
         )
+        self._tell_of_unusable()
         return self
+
+    def _tell_of_unusable(self) -> None:
+        """Warn of crystals that had to be left out of the training, as nothing is printed."""
+        skipped = pd.read_csv(self.run_dir_ / "skipped.csv", dtype=str)
+        if len(skipped):
+            first = skipped.iloc[0]
+            warnings.warn(
+                f"left out {some_of(skipped.id.tolist())}: {first.reason}; see "
+                f"{self.run_dir_ / 'skipped.csv'}",
+                stacklevel=4,
+            )
 
     def _keep_in(self, folder: str) -> None:
         """Keep the run in a folder that is removed with the estimator."""

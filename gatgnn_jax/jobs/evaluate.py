@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from rich import box
 from rich.table import Table
 
 from data_prep.build import skipped_table
@@ -92,7 +93,10 @@ def evaluate(options: "EvaluateOptions") -> int:
         write_text(folder / "confusion.csv", to_csv(confusion_table(predictions)))
 
     console = plain_console(quiet=options.quiet)
-    console.print(metrics_table(predictions))
+    shown = metrics_table(predictions)
+    if not console.is_terminal:  # nothing is cut in a file
+        console.width = max(console.width, console.measure(shown).maximum)
+    console.print(shown)
     for name in chosen:
         for own, share in predictions.coverage(name).items():
             console.print(f"{LEVEL:.0%} intervals hold {share:.1%} of the {own} of {name}")
@@ -231,11 +235,16 @@ def metrics_table(predictions: SubsetPredictions) -> Table:
         if task in tasks
         for key, metric in own.items()
     }
-    table = Table("subset", "property", "unit", "crystals", *names.values())
-    for column in table.columns[3:]:
-        column.justify = "right"
+    units = [p.trained_unit for p in properties]
+    said = ["unit"] if any(units) else []
+    table = Table("subset", "property", *said, "crystals", box=box.SIMPLE_HEAD)
     # Where a terminal is narrow names are broken, numbers are not.
     table.columns[1].overflow = "fold"
+    table.columns[1].min_width = min(max(len(p.name) for p in properties), 8)
+    for name in names.values():
+        table.add_column(name.replace(" ", "\n"))
+    for column in table.columns[2 + len(said) :]:
+        column.justify = "right"
     for column in (table.columns[0], *table.columns[2:]):
         column.no_wrap = True
     for subset, predicted in predictions.predicted.items():
@@ -244,5 +253,6 @@ def metrics_table(predictions: SubsetPredictions) -> Table:
             own = metrics(predicted[:, slices[t]], target[:, [t]], [p])
             values = [f"{own[key]:.4f}" if key in own else "" for key in names]
             known = int((~np.isnan(target[:, t])).sum())
-            table.add_row(subset, p.name, p.trained_unit, f"{known:,}", *values)
+            own_unit = [p.trained_unit] if said else []
+            table.add_row(subset, p.name, *own_unit, f"{known:,}", *values)
     return table

@@ -1,5 +1,6 @@
 """What `explain` does: attention of atoms and bonds, as a table and a web page."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from data_prep.reading.sources import open_structures, read_item
 from gatgnn_jax.cli import output_folder
 from gatgnn_jax.pages.explain_page import ExplainedCrystal, View, explain_page
 from gatgnn_jax.prediction.columns import to_csv
+from gatgnn_jax.prediction.explanation import Explanation
 from gatgnn_jax.prediction.predictor import Predictor
 from gatgnn_jax.runs.directory import RunDirectory
 from gatgnn_jax.runs.one_writer import one_writer
@@ -26,8 +28,11 @@ MAX_VIEWS = 100
 
 
 def explain(options: "ExplainOptions") -> int:
-    """Write attention.csv and explain.html; the exit status."""
+    """Write attention.csv, bonds.csv and explain.html; the exit status."""
     runs, files = runs_and_files(options.paths)
+    page = options.out / "explain.html"
+    if page.exists() and not options.overwrite:
+        raise UserError(f"{page} is there already: choose another --out, or give --overwrite")
     source = open_structures(files)
     if source.count * len(runs) > MAX_VIEWS:
         raise UserError(
@@ -61,14 +66,13 @@ def explain(options: "ExplainOptions") -> int:
 
     folder = output_folder(options.out)
     with one_writer(folder):
-        write_text(folder / "attention.csv", to_csv(attention_table(crystals)))
-        write_text(folder / "explain.html", explain_page(crystals, skipped))
+        write_text(folder / "attention.csv", to_csv(table_of(crystals, Explanation.atom_table)))
+        write_text(folder / "bonds.csv", to_csv(table_of(crystals, Explanation.edge_table)))
+        write_text(page, explain_page(crystals, skipped))
     console = plain_console(quiet=options.quiet)
     for entry in skipped:
         console.print(f"left out {entry.id}: {entry.reason}")
-    console.print(
-        f"{number_of(len(crystals), 'crystal')} explained: open {folder / 'explain.html'}"
-    )
+    console.print(f"{number_of(len(crystals), 'crystal')} explained: open {page}")
     return 0
 
 
@@ -88,12 +92,14 @@ def runs_and_files(paths: tuple[Path, ...]) -> tuple[dict[str, Path], list[Path]
     return short_names(runs), files
 
 
-def attention_table(crystals: list[ExplainedCrystal]) -> pd.DataFrame:
-    """Atom, label, element and weight; before them crystal and run, each if there are several."""
+def table_of(
+    crystals: list[ExplainedCrystal], own: Callable[[Explanation], pd.DataFrame]
+) -> pd.DataFrame:
+    """The tables of all explanations; before them crystal and run, each if there are several."""
     tables = []
     for crystal in crystals:
         for view in crystal.views:
-            table = view.explanation.atom_table()
+            table = own(view.explanation)
             if len(crystal.views) > 1:
                 table.insert(0, "run", view.run)
             if len(crystals) > 1:

@@ -16,7 +16,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,6 +29,7 @@ from data_prep.labels import formula
 from data_prep.properties import Property
 from data_prep.settings import check_types, from_dict
 from gatgnn_jax.batches.splits import deal_groups
+from gatgnn_jax.choices import GroupBy
 from gatgnn_jax.objective import metrics
 from gatgnn_jax.pages.finished import Finished
 from gatgnn_jax.pages.folds_page import write_folds_page
@@ -42,11 +43,8 @@ from gatgnn_jax.runs.directory import (
     to_json,
 )
 from gatgnn_jax.runs.one_writer import one_writer
+from gatgnn_jax.runs.ready_made import MEMBERS
 from gatgnn_jax.training.prepare import NewRun, Prepared
-
-GroupBy = Literal["formula", "none"]
-
-MEMBERS = "members.json"
 
 
 @dataclass(frozen=True)
@@ -105,10 +103,11 @@ def start_all(
     path = run_dir or next_run_directory(Path("runs"), prepared.properties[0].name)
     if path.exists() and (not path.is_dir() or entries(path)):
         raise UserError(f"{path} is there already: choose another --run-dir")
+    splits = splits_of(prepared, repeats)
     path.mkdir(parents=True, exist_ok=True)
     with one_writer(path):
         try:
-            _make_members(path, request, repeats, splits_of(prepared, repeats), how)
+            _make_members(path, request, repeats, splits, how)
         except BaseException:  # nothing is trained yet: a second try finds the place as it was
             remove_entries(path)
             raise
@@ -158,9 +157,10 @@ def splits_of(prepared: Prepared, repeats: Repeats) -> list[dict[str, list[str]]
         groups = [formula(cell) for cell in compositions(prepared.dataset, rows)]
     shares, count = [1.0] * repeats.folds, repeats.folds
     fold = deal_groups(groups, shares, prepared.config.train.seed)
-    if empty := [k for k in range(count) if not (fold == k).any()]:
+    if len({*fold.tolist()}) < count:
         what = "formulas" if repeats.group_by == "formula" else "crystals"
-        raise UserError(f"too few {what} for {count} folds: number {empty[0] + 1} is empty")
+        most = len({*groups})
+        raise UserError(f"too few {what} for {count} folds: there are {most:,}")
     subset = [(k - fold) % count for k in range(count)]  # 0: the test, 1: the validation
     return [
         {

@@ -111,6 +111,11 @@ class TrainOptions:
 EXECUTION = frozenset({"device", "stream", "log", "workers", "dask", "quiet", "trust_code"})
 """The options that say how a training is run, and change none of its results."""
 
+DATA_OPTIONS = (
+    *("data", "property", "task", "unit", "transform", "weight", "class_weight", "split", "limit"),
+)
+"""The options that say what is learned, and from which crystals."""
+
 FROM_THE_COMMAND_LINE_ONLY = {
     *("crystals", "config", "print_config", "resume", "distributed", "trust_code"),
     *("graph", "model", "train"),
@@ -256,6 +261,16 @@ def asked_for(options: TrainOptions) -> "NewRun":
     )
 
 
+def data_words(options: TrainOptions) -> list[str]:
+    """The options that say what is learned from which crystals, as they are typed."""
+    words = []
+    for name in DATA_OPTIONS:
+        value = getattr(options, name)
+        if value != getattr(TrainOptions, name):
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    return words
+
+
 def execution_of(options: TrainOptions, pages: bool = True) -> "Execution":
     """How the options have trainings run, with or without a report of each.
 
@@ -278,16 +293,5 @@ def execution_of(options: TrainOptions, pages: bool = True) -> "Execution":
 
 def as_file(options: TrainOptions) -> str:
     """All that the results depend on, as YAML for `--config`."""
-    names = (
-        "data",
-        "property",
-        "task",
-        "unit",
-        "transform",
-        "weight",
-        "class_weight",
-        "split",
-        "limit",
-    )
-    own = {name: getattr(options, name) for name in names}
+    own = {name: getattr(options, name) for name in DATA_OPTIONS}
     return to_yaml(own, {name: getattr(options, name) for name in ("graph", "model", "train")})

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,7 +14,13 @@ import pandas as pd
 from data_prep.errors import UserError
 from data_prep.files import write_text
 from gatgnn_jax.jobs.ranges import Range, read_ranges, written
-from gatgnn_jax.jobs.train_options import EXECUTION, TrainOptions, asked_for, execution_of
+from gatgnn_jax.jobs.train_options import (
+    EXECUTION,
+    TrainOptions,
+    asked_for,
+    data_words,
+    execution_of,
+)
 from gatgnn_jax.pipeline import Execution, go_on, start
 from gatgnn_jax.presets import Preset
 from gatgnn_jax.runs.directory import RunDirectory
@@ -29,6 +36,8 @@ def tune(options: "TuneOptions", base: TrainOptions) -> int:
     """Search as `options` say, in trainings as `base` says; the exit status."""
     if base.resume is not None or base.run_dir is not None or base.folds or base.seeds > 1:
         raise UserError("tune makes the runs itself: leave out --resume, --run-dir and the like")
+    if options.trials < 1:
+        raise UserError(f"--trials is {options.trials}: give 1 or more")
     if base.distributed is not None or base.print_config:
         raise UserError("tune has no --distributed and no --print-config: leave them out")
     preset = Preset(base.graph, base.model, base.train)
@@ -56,9 +65,10 @@ def tune(options: "TuneOptions", base: TrainOptions) -> int:
             raise UserError(f"none of {len(study.trials)} trials came to its end: see above")
         write_results(study, options.out)
         best, trials = study.best_trial, len(study.trials)
+    command = ["gatgnn-jax", "train", *data_words(base), "--config", str(options.out / "best.json")]
     console.print(
         f"best validation score {best.value:.4f} of {trials} trials, in trial "
-        f"{best.number}; train with\n  --config {options.out / 'best.json'}",
+        f"{best.number}; train with\n  {shlex.join(command)}",
         soft_wrap=True,
     )
     return 0

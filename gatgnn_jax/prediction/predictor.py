@@ -7,7 +7,7 @@ from flax import nnx
 
 from data_prep.errors import Skipped
 from data_prep.graph import build_graph
-from data_prep.reading.given import Crystals, as_list
+from data_prep.reading.given import Crystals, as_list, names_of
 from data_prep.reading.sources import StructureLike, open_structures, read_one
 from data_prep.workers import Workers
 from gatgnn_jax.batches.chosen_device import use_device
@@ -110,7 +110,7 @@ class Predictor:
         Raises:
             UserError: a path that does not exist, or a folder without structure files.
         """
-        source = open_structures(as_list(structures))
+        source = open_structures(as_list(structures), names_of(structures))
         width = value_slices(self.config.properties)[-1].stop
         transformed = np.full((source.count, width), np.nan)
         uncertainty = np.full_like(transformed, np.nan)

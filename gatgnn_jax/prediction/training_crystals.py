@@ -193,10 +193,9 @@ class TrainingCrystals:
         if not self.warns:
             return [""] * len(graphs)
         far = self.strangeness(crystal_vector, surroundings(graphs)) > self.limit
-        text = (
-            "farther from the training crystals than nearly all validation crystals: "
-            f"errors there were {self.risk:.1f} times the usual"
-        )
+        text = "farther from the training crystals than nearly all validation crystals"
+        if self.risk >= 1.05:
+            text += f": errors there were {self.risk:.1f} times the usual"
         return [text if own else "" for own in far]
 
 

@@ -37,7 +37,7 @@ from gatgnn_jax.models.base import ModelState
 from gatgnn_jax.runs import checkpoints, own_code
 from gatgnn_jax.runs.config import RunConfig
 from gatgnn_jax.runs.one_writer import one_writer
-from gatgnn_jax.runs.ready_made import SEEN, find_run, read_seen, ready_made_names
+from gatgnn_jax.runs.ready_made import SEEN, read_seen, run_path
 
 CRYSTALS = "crystals.jsonl.gz"
 
@@ -70,13 +70,7 @@ class RunDirectory:
         Raises:
             UserError: there is no run there.
         """
-        place = find_run(path)
-        if place is None:
-            raise UserError(
-                f"{path} is no run: it has no config.json (train one with --run-dir), and no "
-                f"ready-made model has that name (there are: {', '.join(ready_made_names())})"
-            )
-        return cls(place, trust_code)
+        return cls(run_path(path), trust_code)
 
     @property
     def is_trained(self) -> bool:

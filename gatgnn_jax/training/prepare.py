@@ -14,8 +14,8 @@ from pymatgen.core import Element
 from data_prep.cache import open_dataset
 from data_prep.config import GraphConfig
 from data_prep.dataset import GraphDataset, has_changed
-from data_prep.errors import Skipped, UserError
-from data_prep.properties import DEFAULT_PROPERTY, Property, Task
+from data_prep.errors import Skipped, UserError, number_of
+from data_prep.properties import DEFAULT_PROPERTY, Property, Task, misspelt
 from data_prep.targets import standardized
 from data_prep.workers import Workers
 from gatgnn_jax.batches.splits import SUBSETS
@@ -63,9 +63,9 @@ class Request:
         """All settings of the run."""
         raise NotImplementedError
 
-    def notes(self, properties: tuple[Property, ...]) -> tuple[str, ...]:
-        """What the user should know of the choice of properties, one line each."""
-        return ()
+    def notes(self, config: RunConfig, test: Sequence[str]) -> list[str]:
+        """What the user should know of the choices, one line each; `test` are ids."""
+        return []
 
 
 @dataclass(frozen=True)
@@ -124,11 +124,18 @@ class NewRun(Request):
         config = RunConfig(self.graph, self.model, train, properties, info, others=self.others)
         return config if self.train.init_from is None else _started_from(config, crystals)
 
-    def notes(self, properties: tuple[Property, ...]) -> tuple[str, ...]:
-        """A property that nobody named."""
-        if self.property is not None or properties[0].name == DEFAULT_PROPERTY:
-            return ()
-        return (f"{properties[0].name}: the only column of {self.source}",)
+    def notes(self, config: RunConfig, test: Sequence[str]) -> list[str]:
+        """A property that nobody named, or that may be another; test crystals seen before."""
+        notes = [
+            f"{p.name} is no known property, so it is a plain number here: did you mean {meant}?"
+            for p in config.properties
+            if p.task == "regression" and not p.unit and (meant := misspelt(p))
+        ]
+        if self.property is None and config.properties[0].name != DEFAULT_PROPERTY:
+            notes.append(f"{config.properties[0].name}: the only column of {self.source}")
+        if config.train.init_from is not None:
+            notes += _seen_before(config, test)
+        return notes
 
 
 @dataclass(frozen=True)
@@ -204,7 +211,8 @@ def prepare(request: Request, *, workers: Workers = None, quiet: bool = False) -
     dealt = (request.split, request.seed, request.limit)
     data = training_data(dataset, skipped, properties, *dealt, weight=request.weight)
     config = request.config(dataset, data)
-    notes = request.notes(properties) + data.notes
+    test = dataset.ids[data.subsets["test"]].tolist() if "test" in data.subsets else []
+    notes = (*request.notes(config, test), *data.notes)
     return Prepared(config, dataset, data.target, data.subsets, data.skipped, notes, data.weight)
 
 
@@ -235,6 +243,22 @@ def _started_from(config: RunConfig, crystals: int) -> RunConfig:
     rate = config.train.learning_rate * config.train.taken_rate
     train = replace(config.train, learning_rate=rate, taken_rate=1.0, warm_up=0.0)
     return replace(config, properties=properties, train=train)
+
+
+def _seen_before(config: RunConfig, test: Sequence[str]) -> list[str]:
+    """That the run it starts from has learned the same values of some test crystals, if so."""
+    run = RunDirectory.open(Path(config.train.init_from or ""))
+    known = {p.name for p in run.config().properties}
+    if known.isdisjoint(p.name for p in config.properties):
+        return []
+    seen = {*run.seen_ids()}
+    count = sum(name in seen for name in test)
+    if not count:
+        return []
+    return [
+        f"{count:,} of {number_of(len(test), 'test crystal')} had a part in the training of "
+        f"{run.path.name}: the test error is too good"
+    ]
 
 
 def _in_units_of(own: Sequence[Property], others: Sequence[Property]) -> tuple[Property, ...]:

@@ -19,6 +19,9 @@ SECONDS_BETWEEN_LINES = 5.0
 LONG = 5.0
 """Seconds into an epoch after which its steps are shown."""
 
+COMPILING = 60.0
+"""A first epoch of fewer seconds than this may have been spent on compiling."""
+
 GAP = "  "
 
 
@@ -34,12 +37,13 @@ class TrainingReporter:
         self.epochs = epochs
         self.headline = headline
         self.best = min((row[headline] for row in before), default=float("inf"))
-        self.first = self.done = len(before)
+        self.done = len(before)
         self.within = ""
         self.errors: list[str] = ["compiling …"]
         self.speeds: list[str] = []
-        self.started = self.epoch_started = time.monotonic()
-        self.last_line = self.started - SECONDS_BETWEEN_LINES
+        self.seconds: list[float] = []
+        self.epoch_started = time.monotonic()
+        self.last_line = self.epoch_started - SECONDS_BETWEEN_LINES
         self.live: Live | None = None
         if console.is_terminal and not console.quiet:
             self.live = Live(console=console, get_renderable=self._line, refresh_per_second=4)
@@ -70,14 +74,14 @@ class TrainingReporter:
         value = row[self.headline]
         self.best = min(self.best, value)
         self.errors = [f"{self.headline} {value:.4f} (best {self.best:.4f})"]
-        self.speeds = [
-            f"loss {row['train_loss']:.4f}",
-            f"lr {row['learning_rate']:.1e}",
-            f"{crystals_per_second:,.0f} crystals/s",
-        ]
+        self.speeds = [f"loss {row['train_loss']:.4f}", f"lr {row['learning_rate']:.1e}"]
         self.done = int(row["epoch"])
         self.within = ""
-        now = self.epoch_started = time.monotonic()
+        now = time.monotonic()
+        self.seconds.append(now - self.epoch_started)
+        self.epoch_started = now
+        if self._counted():
+            self.speeds.append(f"{crystals_per_second:,.0f} crystals/s")
         if self.live is not None:
             self.live.refresh()
         elif now - self.last_line >= SECONDS_BETWEEN_LINES or self.done == self.epochs:
@@ -96,11 +100,14 @@ class TrainingReporter:
         within = [self.within] if self.within else []
         return [f"epoch {self.done}/{self.epochs}", *within, *self.errors]
 
+    def _counted(self) -> list[float]:
+        """Seconds of the epochs that tell of those to come; in a short first one JAX compiles."""
+        return self.seconds[1 if self.seconds and self.seconds[0] < COMPILING else 0 :]
+
     def _left(self) -> str:
-        if self.done == self.first:
+        if not (seconds := self._counted()):
             return ""
-        left = (self.epoch_started - self.started) / (self.done - self.first)
-        left *= self.epochs - self.done
+        left = sum(seconds) / len(seconds) * (self.epochs - self.done)
         left = max(0.0, left - (time.monotonic() - self.epoch_started))
         return f"{timedelta(seconds=round(left))} left"
 
@@ -147,7 +154,7 @@ def closing_lines(
         ]
         lines.append(f"{p.name}: {subset} {', '.join(texts)}")
     if start is not None:
-        if summary["best_epoch"] == 1:
+        if summary["best_epoch"] == 1 < summary["epochs"]:
             lines.append(
                 f"the first epoch was the best: what came from {start} was lost; try a lower "
                 "--taken-rate, or train without --init-from"
