@@ -260,17 +260,9 @@ def large() -> list[Training]:
     """The networks where there are more crystals: equal data, epochs and training for all."""
     networks = {name: NETWORKS[name] for name in ("GATGNN", "CGCNN", "MEGNet", "gated GATGNN")}
     networks["gated GATGNN, 128 neurons"] = ("gated", ("--neurons=128",))
+    alike = Training("", "", CGCNN, LARGE, "", LARGE_EPOCHS, note="one recipe")
     return [
-        Training(
-            target,
-            method,
-            CGCNN,
-            LARGE,
-            preset,
-            LARGE_EPOCHS,
-            (*RECIPE, *options),
-            note="one recipe",
-        )
+        replace(alike, target=target, method=method, preset=preset, options=(*RECIPE, *options))
         for target in ("formation_energy", "band_gap")
         for method, (preset, options) in networks.items()
     ]
