@@ -9,7 +9,7 @@ import sys
 import jax
 import numpy as np
 
-from gatgnn_jax.batches.chosen_device import use_device
+from gatgnn_jax.devices.chosen import use_device
 from gatgnn_jax.train import TrainOptions, asked_for
 from gatgnn_jax.training.loop import Trainer
 from gatgnn_jax.training.prepare import prepare

@@ -32,8 +32,8 @@ from benchmarks.ensemble_cost import epoch_ratios
 from benchmarks.layer_variants import BONDS, in_blocks_of, programs, run_in_turn
 from benchmarks.throughput import compare, in_turn, show
 from data_prep.files import write_text
-from gatgnn_jax.batches.chosen_device import use_device
 from gatgnn_jax.config import ModelConfig, Precision
+from gatgnn_jax.devices.chosen import use_device
 from gatgnn_jax.train import TrainOptions
 from tests.golden import GOLDEN_FILES, load_golden
 from tests.golden_case import Case

@@ -9,10 +9,10 @@ from benchmarks.contenders import Contender
 from data_prep.dataset import GraphDataset
 from data_prep.properties import Property
 from gatgnn_jax.batches.arrays import crystal_arrays, sizes_of
-from gatgnn_jax.batches.compiler_memory import release_after_compiling
-from gatgnn_jax.batches.devices import data_mesh, replicate
 from gatgnn_jax.batches.gathering import BatchPlan
 from gatgnn_jax.config import ModelConfig, Precision, TrainConfig
+from gatgnn_jax.devices.compiler_memory import release_after_compiling
+from gatgnn_jax.devices.mesh import data_mesh, replicate
 from gatgnn_jax.models.gatgnn import GATGNN
 from gatgnn_jax.prediction.engines import make_predict
 from gatgnn_jax.training.optimizer import make_optimizer

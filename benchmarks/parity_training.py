@@ -34,9 +34,9 @@ from data_prep.errors import UserError
 from data_prep.files import write_text
 from data_prep.properties import resolve_property
 from data_prep.targets import select_targets
-from gatgnn_jax.batches.chosen_device import use_device
 from gatgnn_jax.batches.splits import make_split
 from gatgnn_jax.cli import run_command
+from gatgnn_jax.devices.chosen import use_device
 from gatgnn_jax.pages.plots import STYLE, save
 from gatgnn_jax.presets import PRESETS
 from gatgnn_jax.runs.config import DataInfo, RunConfig

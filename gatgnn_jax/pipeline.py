@@ -11,17 +11,17 @@ from data_prep.config import GraphConfig
 from data_prep.errors import UserError, number_of
 from data_prep.progress import plain_console
 from data_prep.workers import Workers
-from gatgnn_jax.batches.chosen_device import use_device
-from gatgnn_jax.batches.devices import data_mesh, meet_on_devices
-from gatgnn_jax.batches.processes import (
+from gatgnn_jax.choices import Device, Streaming
+from gatgnn_jax.config import ModelConfig, members_of
+from gatgnn_jax.devices.chosen import use_device
+from gatgnn_jax.devices.mesh import data_mesh, meet_on_devices
+from gatgnn_jax.devices.processes import (
     advise,
     agree,
     first_then_others,
     held_by_first,
     is_first,
 )
-from gatgnn_jax.choices import Device, Streaming
-from gatgnn_jax.config import ModelConfig, members_of
 from gatgnn_jax.models.networks import new_network
 from gatgnn_jax.pages.report import write_missing_pages, write_pages
 from gatgnn_jax.runs import own_code

@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
         _refuse_other_settings(options)
     if options.data is not None and not os.path.lexists(options.data):
         raise UserError(f"{options.data} does not exist: check the path")
-    from gatgnn_jax.batches.processes import joined
+    from gatgnn_jax.devices.processes import joined
     from gatgnn_jax.jobs.folds import go_on_all, is_several, start_all
     from gatgnn_jax.pipeline import go_on, start
 

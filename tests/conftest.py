@@ -37,7 +37,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:  # one for all processes
         folder = folder.parent
-    from gatgnn_jax.batches.chosen_device import use_device
+    from gatgnn_jax.devices.chosen import use_device
 
     with pytest.MonkeyPatch.context() as patch, compiling(OPTIMIZED):
         patch.setenv("GATGNN_CACHE", str(folder / "cache"))

@@ -8,9 +8,9 @@ import pytest
 from data_prep.config import GraphConfig
 from data_prep.properties import Property
 from gatgnn_jax import train
-from gatgnn_jax.batches.devices import data_mesh, replicate
 from gatgnn_jax.batches.feeds import ResidentFeed
 from gatgnn_jax.config import TrainConfig
+from gatgnn_jax.devices.mesh import data_mesh, replicate
 from gatgnn_jax.runs.directory import RunDirectory
 from gatgnn_jax.training.optimizer import make_optimizer
 from gatgnn_jax.training.step import TrainState, init_state, make_train_steps

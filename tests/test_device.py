@@ -10,8 +10,8 @@ import jaxlib.version
 import pytest
 
 from data_prep.errors import UserError
-from gatgnn_jax.batches import chosen_device
-from gatgnn_jax.batches.chosen_device import FAST_ATOMICS, use_device
+from gatgnn_jax.devices import chosen
+from gatgnn_jax.devices.chosen import FAST_ATOMICS, use_device
 
 CPU = SimpleNamespace(
     platform="cpu", device_kind="cpu", client=SimpleNamespace(platform_version="cpu")
@@ -33,7 +33,7 @@ def asked(monkeypatch):
     """What a machine with a device answers to --device, and what is set in JAX."""
     settings: dict[str, object] = {}
     monkeypatch.setattr(jax.config, "update", settings.__setitem__)
-    monkeypatch.setattr(chosen_device, "_warn_once", chosen_device._warn_once.__wrapped__)
+    monkeypatch.setattr(chosen, "_warn_once", chosen._warn_once.__wrapped__)
     monkeypatch.delenv("XLA_FLAGS", raising=False)
     monkeypatch.delenv("JAX_PLATFORMS", raising=False)
 

@@ -196,7 +196,7 @@ from pathlib import Path
 def home(): raise RuntimeError("Could not determine home directory.")
 Path.home = home
 import jax.numpy as jnp
-from gatgnn_jax.batches.chosen_device import use_device
+from gatgnn_jax.devices.chosen import use_device
 use_device("cpu")
 use_device("cpu")
 print(jnp.ones(3).sum())

@@ -14,9 +14,9 @@ from flax import nnx
 from data_prep.config import GraphConfig
 from data_prep.properties import Property
 from gatgnn_jax import Predictor, convert, train
-from gatgnn_jax.batches.devices import data_mesh, replicate
 from gatgnn_jax.batches.feeds import ResidentFeed
 from gatgnn_jax.config import TrainConfig
+from gatgnn_jax.devices.mesh import data_mesh, replicate
 from gatgnn_jax.models.ensemble import Ensemble
 from gatgnn_jax.pages.calibration import coverage
 from gatgnn_jax.runs.directory import RunDirectory

@@ -11,9 +11,9 @@ from data_prep.cache import open_dataset
 from data_prep.config import GraphConfig
 from gatgnn_jax.batches import feeds
 from gatgnn_jax.batches.arrays import crystal_arrays
-from gatgnn_jax.batches.devices import data_mesh
 from gatgnn_jax.batches.feeds import ResidentFeed, StreamedFeed
 from gatgnn_jax.batches.gathering import gather_batch
+from gatgnn_jax.devices.mesh import data_mesh
 from tests.commands import TINY, train_run
 
 

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gatgnn_jax.batches.devices import data_mesh, replicate
 from gatgnn_jax.config import TrainConfig
+from gatgnn_jax.devices.mesh import data_mesh, replicate
 from gatgnn_jax.published.gatgnn import published_names
 from gatgnn_jax.training.optimizer import make_optimizer
 from gatgnn_jax.training.step import TrainState, make_train_steps

@@ -20,7 +20,7 @@ from gatgnn_jax.batches.arrays import sizes_of
 from gatgnn_jax.config import TrainConfig
 from gatgnn_jax.training.step import init_state, make_train_steps
 from gatgnn_jax.training.optimizer import make_optimizer
-from gatgnn_jax.batches.devices import data_mesh, replicate
+from gatgnn_jax.devices.mesh import data_mesh, replicate
 from tests.crystals import bundled
 from tests.models import arrays_of, dataset_of, small_model
 
@@ -80,7 +80,7 @@ import sys
 from pathlib import Path
 import jax, numpy as np
 from data_prep.config import GraphConfig
-from gatgnn_jax.batches.chosen_device import use_device
+from gatgnn_jax.devices.chosen import use_device
 from gatgnn_jax.config import ModelConfig, TrainConfig
 from gatgnn_jax.runs.directory import RunDirectory
 from gatgnn_jax.training.loop import Trainer

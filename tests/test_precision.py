@@ -21,8 +21,8 @@ from flax import nnx
 from data_prep.config import GraphConfig
 from data_prep.properties import Property
 from gatgnn_jax.batches.arrays import BatchShape
-from gatgnn_jax.batches.devices import data_mesh
 from gatgnn_jax.config import ModelConfig, Precision, TrainConfig
+from gatgnn_jax.devices.mesh import data_mesh
 from gatgnn_jax.models.base import Network
 from gatgnn_jax.models.ensemble import Ensemble
 from gatgnn_jax.models.networks import new_network

@@ -16,7 +16,7 @@ from tests.commands import TINY, error_of
 PROGRAM = """
 import os, sys
 from gatgnn_jax import train
-from gatgnn_jax.batches import processes
+from gatgnn_jax.devices import processes
 from gatgnn_jax.cli import run_command
 from gatgnn_jax.training import loop
 

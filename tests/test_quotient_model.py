@@ -7,9 +7,9 @@ from pymatgen.core import Structure
 
 from data_prep.config import GraphConfig
 from data_prep.properties import Property
-from gatgnn_jax.batches.devices import data_mesh, replicate
 from gatgnn_jax.batches.feeds import ResidentFeed
 from gatgnn_jax.config import TrainConfig
+from gatgnn_jax.devices.mesh import data_mesh, replicate
 from gatgnn_jax.models.base import ModelState
 from gatgnn_jax.prediction.engines import DatasetPredictor
 from gatgnn_jax.training.optimizer import make_optimizer

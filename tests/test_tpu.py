@@ -17,7 +17,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from data_prep.config import GraphConfig
 from data_prep.properties import Property
 from gatgnn_jax.batches.arrays import BatchShape
-from gatgnn_jax.batches.devices import AXIS, data_mesh
+from gatgnn_jax.devices.mesh import AXIS, data_mesh
 from gatgnn_jax.config import ModelConfig, TrainConfig
 from gatgnn_jax.models.gatgnn import GATGNN
 from gatgnn_jax.training.optimizer import make_optimizer

@@ -11,7 +11,7 @@ from rich.progress import track
 from benchmarks import provenance
 from benchmarks.paper.results import Row, absolute_errors, settings_of
 from benchmarks.paper.trainings import Place, Training, train_all
-from gatgnn_jax.batches.chosen_device import use_device
+from gatgnn_jax.devices.chosen import use_device
 from gatgnn_jax.jobs.folds import is_several, read_members
 from gatgnn_jax.jobs.train_options import asked_for, parse
 from gatgnn_jax.runs.directory import RunDirectory

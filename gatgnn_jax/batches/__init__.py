@@ -1,1 +1,1 @@
-"""Crystals as padded batches: layout, arrays, dealing and gathering, feeds, splits, devices."""
+"""Crystals as padded batches: layout, arrays, dealing and gathering, feeds, splits."""

@@ -19,9 +19,9 @@ from gatgnn_jax.batches.arrays import (
     padded,
     sizes_of,
 )
-from gatgnn_jax.batches.devices import AXIS, deal_out, put_shares, replicate
 from gatgnn_jax.batches.gathering import BatchPlan
-from gatgnn_jax.batches.processes import agree
+from gatgnn_jax.devices.mesh import AXIS, deal_out, put_shares, replicate
+from gatgnn_jax.devices.processes import agree
 
 if TYPE_CHECKING:
     from gatgnn_jax.choices import Streaming

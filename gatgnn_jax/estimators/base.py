@@ -20,8 +20,8 @@ from data_prep.files import replacing_folder
 from data_prep.properties import Task
 from data_prep.reading.given import Crystals, as_list
 from gatgnn_jax.api import Predictor, fit
-from gatgnn_jax.batches.chosen_device import use_device
 from gatgnn_jax.choices import Device
+from gatgnn_jax.devices.chosen import use_device
 from gatgnn_jax.prediction.result import Predictions
 from gatgnn_jax.presets import PresetName
 from gatgnn_jax.runs.config import RunConfig

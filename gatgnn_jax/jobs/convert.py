@@ -12,8 +12,8 @@ from rich.console import Console
 from data_prep.errors import UserError
 from data_prep.progress import plain_console
 from data_prep.properties import Property, canonical_name, resolve_property
-from gatgnn_jax.batches.chosen_device import use_device
 from gatgnn_jax.config import ModelConfig
+from gatgnn_jax.devices.chosen import use_device
 from gatgnn_jax.presets import PRESETS
 from gatgnn_jax.published.cgcnn import MARK, from_cgcnn
 from gatgnn_jax.published.gatgnn import Imported, from_torch, to_torch

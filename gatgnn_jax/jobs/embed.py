@@ -17,8 +17,8 @@ from data_prep.labels import formula
 from data_prep.progress import plain_console
 from data_prep.properties import Property, resolve_property
 from data_prep.reading.sources import open_structures
-from gatgnn_jax.batches.chosen_device import use_device
 from gatgnn_jax.cli import output_folder
+from gatgnn_jax.devices.chosen import use_device
 from gatgnn_jax.pages.crystal_map import CrystalMap, draw_map, map_columns, map_page
 from gatgnn_jax.prediction.columns import column_names, digits_of, prediction_columns, to_csv
 from gatgnn_jax.prediction.engines import StreamPredictor

@@ -19,11 +19,11 @@ from data_prep.files import write_text
 from data_prep.progress import plain_console
 from data_prep.properties import Property, resolve_property
 from data_prep.targets import select_targets
-from gatgnn_jax.batches.chosen_device import use_device
-from gatgnn_jax.batches.devices import data_mesh, replicate
 from gatgnn_jax.batches.feeds import make_feed
 from gatgnn_jax.batches.splits import SUBSETS
 from gatgnn_jax.cli import output_folder
+from gatgnn_jax.devices.chosen import use_device
+from gatgnn_jax.devices.mesh import data_mesh, replicate
 from gatgnn_jax.models.base import ModelState
 from gatgnn_jax.objective import METRICS, metrics, network_targets, value_slices
 from gatgnn_jax.prediction.columns import digits_of, to_csv

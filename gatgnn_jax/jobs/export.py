@@ -10,8 +10,8 @@ from data_prep.errors import UserError
 from data_prep.files import replacing, write_text
 from data_prep.progress import plain_console
 from gatgnn_jax import __version__
-from gatgnn_jax.batches.chosen_device import use_device
 from gatgnn_jax.cli import output_folder
+from gatgnn_jax.devices.chosen import use_device
 from gatgnn_jax.prediction.portable import PLATFORMS, portable
 from gatgnn_jax.runs.config import RunConfig
 from gatgnn_jax.runs.directory import RunDirectory

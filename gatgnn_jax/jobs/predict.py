@@ -11,8 +11,8 @@ from data_prep.progress import plain_console
 from data_prep.properties import Property
 from data_prep.reading.sources import open_structures
 from data_prep.workers import Workers, workers_of
-from gatgnn_jax.batches.chosen_device import use_device
 from gatgnn_jax.cli import output_folder
+from gatgnn_jax.devices.chosen import use_device
 from gatgnn_jax.prediction.columns import column_names, digits_of, prediction_columns
 from gatgnn_jax.prediction.engines import Predicted, StreamPredictor
 from gatgnn_jax.prediction.growing_table import GrowingTable, Progress

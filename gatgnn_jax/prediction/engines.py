@@ -14,10 +14,10 @@ from data_prep.graph import CrystalGraph
 from data_prep.packing import pack
 from data_prep.properties import Property
 from gatgnn_jax.batches.arrays import BOND_GRID, BatchShape, CrystalArrays, crystal_arrays, padded
-from gatgnn_jax.batches.devices import AXIS, data_mesh, whole
 from gatgnn_jax.batches.feeds import Feed
-from gatgnn_jax.batches.forked import check_not_forked
 from gatgnn_jax.batches.gathering import gather_batch, in_dataset_order
+from gatgnn_jax.devices.forked import check_not_forked
+from gatgnn_jax.devices.mesh import AXIS, data_mesh, whole
 from gatgnn_jax.models.base import ModelState
 from gatgnn_jax.models.ensemble import call_members
 from gatgnn_jax.objective import member_spread, member_values, predicted_values

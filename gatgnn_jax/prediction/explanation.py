@@ -22,8 +22,8 @@ from data_prep.graph import build_graph
 from data_prep.labels import atom_labels
 from data_prep.packing import pack
 from gatgnn_jax.batches.arrays import BatchShape, CrystalArrays, crystal_arrays, padded
-from gatgnn_jax.batches.forked import check_not_forked
 from gatgnn_jax.batches.gathering import gather_batch
+from gatgnn_jax.devices.forked import check_not_forked
 from gatgnn_jax.models.base import ModelState, Output
 from gatgnn_jax.models.ensemble import call_members
 from gatgnn_jax.models.networks import kind_of

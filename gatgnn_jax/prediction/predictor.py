@@ -10,8 +10,8 @@ from data_prep.graph import build_graph
 from data_prep.reading.given import Crystals, as_list, names_of
 from data_prep.reading.sources import StructureLike, open_structures, read_one
 from data_prep.workers import Workers
-from gatgnn_jax.batches.chosen_device import use_device
 from gatgnn_jax.choices import Device
+from gatgnn_jax.devices.chosen import use_device
 from gatgnn_jax.models.base import ModelState
 from gatgnn_jax.objective import value_slices
 from gatgnn_jax.prediction.engines import StreamPredictor

@@ -15,10 +15,10 @@ import numpy as np
 
 from data_prep.dataset import GraphDataset
 from data_prep.errors import UserError
-from gatgnn_jax.batches.devices import data_mesh, replicate
 from gatgnn_jax.batches.feeds import make_feed
-from gatgnn_jax.batches.processes import agree, by_first, exchange
 from gatgnn_jax.choices import Streaming
+from gatgnn_jax.devices.mesh import data_mesh, replicate
+from gatgnn_jax.devices.processes import agree, by_first, exchange
 from gatgnn_jax.models.base import ModelState
 from gatgnn_jax.objective import Sums, metrics, network_targets, selection_score
 from gatgnn_jax.prediction.engines import DatasetPredictor

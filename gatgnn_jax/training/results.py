@@ -10,8 +10,8 @@ from flax import nnx
 
 from data_prep.dataset import GraphDataset
 from gatgnn_jax import __version__
-from gatgnn_jax.batches.processes import is_first
 from gatgnn_jax.batches.splits import SUBSETS
+from gatgnn_jax.devices.processes import is_first
 from gatgnn_jax.models.base import parameter_count
 from gatgnn_jax.prediction.columns import digits_of, to_csv
 from gatgnn_jax.prediction.reliability import Reliability, write_reliability

@@ -17,9 +17,9 @@ from jax.sharding import Mesh, PartitionSpec
 
 from data_prep.properties import Property
 from gatgnn_jax.batches.arrays import BatchShape, CrystalArrays
-from gatgnn_jax.batches.devices import AXIS
 from gatgnn_jax.batches.gathering import gather_batch
 from gatgnn_jax.config import TrainConfig
+from gatgnn_jax.devices.mesh import AXIS
 from gatgnn_jax.models.base import ModelState, Network
 from gatgnn_jax.models.ensemble import call_members
 from gatgnn_jax.objective import Sums, mean_loss_sums

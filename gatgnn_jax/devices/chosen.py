@@ -32,8 +32,8 @@ def use_device(device: "Device") -> None:
     # Imported where needed, so that help and usage errors come at once.
     import jax
 
-    from gatgnn_jax.batches.compiler_memory import release_after_compiling
-    from gatgnn_jax.batches.forked import check_not_forked
+    from gatgnn_jax.devices.compiler_memory import release_after_compiling
+    from gatgnn_jax.devices.forked import check_not_forked
 
     check_not_forked()
     if device not in ("auto", "cpu", "gpu"):

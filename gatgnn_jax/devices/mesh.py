@@ -13,7 +13,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from gatgnn_jax.batches.processes import is_alone, meet
+from gatgnn_jax.devices.processes import is_alone, meet
 
 AXIS = "data"
 
