@@ -195,6 +195,11 @@ def canonical_name(name: str) -> str:
     return spelling if spelling in _KNOWN else name
 
 
+def ending_of(p: Property, properties: Sequence[Property]) -> str:
+    """What the names of a property's columns and metrics end in, if there are several."""
+    return f"_{p.name}" if len(properties) > 1 else ""
+
+
 def misspelt(p: Property) -> str:
     """The known property that one of nearly its name may have been meant to be, or nothing."""
     if p.name in _KNOWN:

@@ -140,9 +140,9 @@ class TrainConfig:
             the training crystals; the loss counts in these units.
         huber_delta: the loss of a regression error is quadratic up to this size and linear beyond,
             in units of the network's output (1: the paper's SmoothL1).
-        averaging: how much of the moving average of the weights a step keeps (0.99: it spans about
-            the last 100 steps, or the last tenth of all so far while that is less); predictions are
-            made with the average. 0: none is kept.
+        averaging: how much of the exponential moving average (EMA) of the weights a step keeps
+            (0.99: it spans about the last 100 steps, or the last tenth of all so far while that is
+            less); predictions are made with the average. 0: none is kept.
         ensemble: networks trained at once, from different initial weights on the same batches; the
             prediction is their mean, and their spread its uncertainty. Of different networks how
             many each, as gatgnn:2,gated-gatgnn:3; the settings are the first one's, and the others

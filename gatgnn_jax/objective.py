@@ -10,7 +10,7 @@ import numpy as np
 import optax
 from scipy.special import expit, softmax
 
-from data_prep.properties import Property
+from data_prep.properties import Property, ending_of
 
 
 def output_slices(properties: Sequence[Property]) -> list[slice]:
@@ -252,7 +252,7 @@ def metrics(
     result: dict[str, float] = {}
     for t, p in enumerate(properties):
         y, z = known_pairs(predicted, target, properties, t)
-        ending = f"_{p.name}" if len(properties) > 1 else ""
+        ending = ending_of(p, properties)
         for name, metric in METRICS[p.task].items():
             result[name + ending] = float(metric.of(y, z)) if len(y) else np.nan
     return result

@@ -13,7 +13,7 @@ from benchmarks import provenance
 from benchmarks.paper.trainings import Place, Training
 from data_prep.errors import UserError
 from data_prep.files import write_text
-from data_prep.properties import Property
+from data_prep.properties import Property, ending_of
 from gatgnn_jax.runs.directory import RunDirectory
 
 Row = dict[str, Any]
@@ -64,7 +64,7 @@ def record(rows: list[Row], training: Training, seed: int, place: Place) -> None
     run = RunDirectory.open(place.run(training, seed))
     summary, config = run.read_json("summary.json"), run.config()
     for p in config.properties:
-        ending = f"_{p.name}" if len(config.properties) > 1 else ""
+        ending = ending_of(p, config.properties)
         values = {
             "test_mae": summary[f"test_mae{ending}"],
             "test_standard_error": provenance.standard_error(absolute_test_errors(run, p)),
@@ -100,7 +100,7 @@ def absolute_test_errors(run: RunDirectory, p: Property) -> np.ndarray:
 
 def absolute_errors(table: pd.DataFrame, p: Property, properties: Sequence[Property]) -> np.ndarray:
     """Absolute errors of a table of predictions, in the unit that is trained on."""
-    ending = f"_{p.name}" if len(properties) > 1 else ""
+    ending = ending_of(p, properties)
     error = (table[f"prediction{ending}"] - table[f"target{ending}"]).abs()
     return error.dropna().to_numpy()
 

@@ -121,7 +121,7 @@ def own_crystals(run: RunDirectory, config: RunConfig, options: "EvaluateOptions
     """
     if not (run.path / "split.json").exists():
         raise UserError(f"{run.path} was not trained here: name crystals to evaluate with --data")
-    source = None if config.data.source is None else Path(config.data.source)
+    source = config.data.path
     advice = f"give it with --data and --subset {options.subset or 'test'}"
     if source is not None and not source.exists():
         raise UserError(f"{source}, the data of {run.path}, is gone: if it was moved, {advice}")

@@ -26,7 +26,7 @@ from data_prep.compositions import compositions
 from data_prep.errors import UserError
 from data_prep.files import write_text
 from data_prep.labels import formula
-from data_prep.properties import Property
+from data_prep.properties import Property, ending_of
 from data_prep.settings import check_types, from_dict
 from gatgnn_jax.batches.splits import deal_groups
 from gatgnn_jax.choices import GroupBy
@@ -281,7 +281,7 @@ def closing_lines(summary: dict[str, Any], properties: Sequence[Property]) -> st
     """The error of each property: mean and spread over the trainings, and of all crystals."""
     lines = []
     for p in properties:
-        ending = f"_{p.name}" if len(properties) > 1 else ""
+        ending = ending_of(p, properties)
         is_class = p.task == "classification"
         name, label = ("accuracy", "accuracy") if is_class else ("mae", "MAE")
         over = summary["over_trainings"].get(f"test_{name}{ending}")

@@ -57,7 +57,7 @@ def data_of(run: RunDirectory, options: "ReportOptions") -> tuple[GraphDataset, 
         UserError: they are gone.
     """
     config = run.config()
-    source = None if config.data.source is None else Path(config.data.source)
+    source = config.data.path
     source = options.data or source
     if source is not None and not source.exists():
         raise UserError(f"{source}, the data of {run.path}, is gone: if it was moved, name --data")

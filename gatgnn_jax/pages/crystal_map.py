@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.colors import to_hex
 
-from data_prep.properties import Property
+from data_prep.properties import Property, ending_of
 from gatgnn_jax.objective import class_of, deviations, value_slices
 from gatgnn_jax.pages.assemble import assemble
 from gatgnn_jax.pages.plots import (
@@ -76,7 +76,7 @@ def map_columns(
     units: dict[str, str] = {}
     names: dict[str, tuple[str, ...]] = {}
     for t, (p, own) in enumerate(zip(properties, value_slices(properties), strict=True)):
-        ending = f"_{p.name}" if len(properties) > 1 else ""
+        ending = ending_of(p, properties)
         table[f"error{ending}"] = errors[:, t]
         if p.task == "classification":
             said = predicted[:, own.start] if p.num_values == 1 else predicted[:, own]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from data_prep.errors import Skipped
-from data_prep.properties import Property
+from data_prep.properties import Property, ending_of
 from gatgnn_jax.objective import class_of, deviations
 from gatgnn_jax.prediction.columns import numbered_classes
 from gatgnn_jax.runs.config import RunConfig
@@ -40,7 +40,7 @@ class Finished:
         return self.predictions[name + self._ending(p)].to_numpy(np.float64)
 
     def _ending(self, p: Property) -> str:
-        return f"_{p.name}" if len(self.config.properties) > 1 else ""
+        return ending_of(p, self.config.properties)
 
     def target(self, p: Property) -> np.ndarray:
         """Transformed targets, of a classification class numbers: float64 [C]; NaN: none."""
@@ -80,7 +80,7 @@ class Finished:
 
     def half_width(self, p: Property) -> np.ndarray | None:
         """How far the intervals reach to either side, float64 [C]; None for a run without."""
-        ending = f"_{p.name}" if len(self.config.properties) > 1 else ""
+        ending = self._ending(p)
         if f"upper{ending}" not in self.predictions:
             return None
         return self.column("upper", p) - self.predicted(p)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from data_prep.files import write_text
-from data_prep.properties import Property
+from data_prep.properties import Property, ending_of
 from gatgnn_jax.objective import METRICS
 from gatgnn_jax.pages.finished import Finished
 from gatgnn_jax.pages.plots import parity
@@ -65,7 +65,7 @@ def folds_page(
         f"<p>{len(trainings)} trainings; {count} tested by networks that had not seen them.</p>"
     )
     for p in properties:
-        ending = f"_{p.name}" if len(properties) > 1 else ""
+        ending = ending_of(p, properties)
         keys = {f"test_{key}{ending}": own.label for key, own in METRICS[p.task].items()}
         keys = {key: label for key, label in keys.items() if key in summary["over_trainings"]}
         unit = f" ({p.trained_unit})" if p.trained_unit else ""

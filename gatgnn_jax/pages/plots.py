@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from data_prep.properties import Property
+from data_prep.properties import Property, ending_of
 from gatgnn_jax.choices import Format
 from gatgnn_jax.objective import known_pairs, metrics, value_slices
 from gatgnn_jax.pages.calibration import coverage, reliability
@@ -73,7 +73,7 @@ def learning_curve(
         figure, panels = new_panels(len(properties), (6.4, 4.2))
         epochs = [row["epoch"] for row in rows]
         for p, axes in zip(properties, panels, strict=True):
-            ending = f"_{p.name}" if len(properties) > 1 else ""
+            ending = ending_of(p, properties)
             is_class = p.task == "classification"
             train = [row[("train_error" if is_class else "train_mae") + ending] for row in rows]
             val = np.array(

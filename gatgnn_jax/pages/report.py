@@ -132,10 +132,9 @@ def crystal_systems(structures: Mapping[int, Structure]) -> dict[int, str]:
 
 def write_pages(run: RunDirectory, dataset: GraphDataset, console: Console) -> None:
     """Draw the pictures of a finished training and write its report, from its files."""
-    source = run.config().data.source
     try:
         draw_training(run.path, read_finished(run))
-        write_report(run, dataset, None if source is None else Path(source))
+        write_report(run, dataset, run.config().data.path)
     except Exception as error:  # the training is finished: whatever this is, it must not spoil it
         advice = f"python -m gatgnn_jax.report {run.path}"
         console.print(f"no report.html ({type(error).__name__}: {error}): {advice} tries again")
@@ -146,6 +145,6 @@ def write_missing_pages(run: RunDirectory, console: Console) -> None:
     if all((run.path / name).exists() for name in PAGES):
         return
     config = run.config()
-    source = None if config.data.source is None else Path(config.data.source)
+    source = config.data.path
     dataset, _ = open_dataset(source, config.graph, quiet=console.quiet, limit=config.data.limit)
     write_pages(run, dataset, console)

@@ -13,7 +13,7 @@ from pymatgen.core import Composition, Element
 from data_prep.elements import MAX_ATOMIC_NUMBER
 from data_prep.errors import Skipped
 from data_prep.labels import formula
-from data_prep.properties import Property
+from data_prep.properties import Property, ending_of
 from gatgnn_jax.batches.splits import SUBSETS
 from gatgnn_jax.models.global_attention import label_of
 from gatgnn_jax.objective import METRICS, metrics
@@ -142,7 +142,7 @@ def uncertainty_numbers(run: Finished, p: Property) -> dict[str, Any]:
     if uncertainty is None:
         return {}
     own = [values[run.test] for values in (run.predicted(p), run.aim(p), uncertainty)]
-    ending = f"_{p.name}" if len(run.config.properties) > 1 else ""
+    ending = ending_of(p, run.config.properties)
     score = "accuracy" if p.task == "classification" else "mae"
     members = run.summary.get("members", {}).get(f"test_{score}{ending}")
     return {
@@ -158,7 +158,7 @@ def uncertainty_numbers(run: Finished, p: Property) -> dict[str, Any]:
 
 def learning_curves(run: Finished, p: Property) -> list[np.ndarray]:
     """Training and validation error by epoch: mean absolute error, or share of wrong classes."""
-    ending = f"_{p.name}" if len(run.config.properties) > 1 else ""
+    ending = ending_of(p, run.config.properties)
     if p.task == "classification":
         wrong, right = (run.epochs[name + ending] for name in ("train_error", "val_accuracy"))
         return [wrong.to_numpy(), 1 - right.to_numpy()]

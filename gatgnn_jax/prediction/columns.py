@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from data_prep.classes import number_name
-from data_prep.properties import Property
+from data_prep.properties import Property, ending_of
 from gatgnn_jax.objective import class_of, value_slices
 
 
@@ -30,7 +30,7 @@ def prediction_columns(
     """
     table = pd.DataFrame(index=range(len(predicted)))
     for t, (p, own) in enumerate(zip(properties, value_slices(properties), strict=True)):
-        ending = f"_{p.name}" if len(properties) > 1 else ""
+        ending = ending_of(p, properties)
         value, first = predicted[:, own.start], own.start
         if target is not None:
             table["target" + ending] = named_classes(p, target[:, t])

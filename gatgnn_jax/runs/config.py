@@ -5,6 +5,7 @@ import itertools
 import json
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from flax import nnx
@@ -57,6 +58,11 @@ class DataInfo:
                     raise ValueError(
                         f"{name} has {symbol!r}: {count}: give elements and how many crystals"
                     )
+
+    @property
+    def path(self) -> Path | None:
+        """Where the crystals are; None: the bundled ones."""
+        return None if self.source is None else Path(self.source)
 
     @property
     def known_elements(self) -> dict[str, int]:

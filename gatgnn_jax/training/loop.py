@@ -15,6 +15,7 @@ import numpy as np
 
 from data_prep.dataset import GraphDataset
 from data_prep.errors import UserError
+from data_prep.properties import ending_of
 from gatgnn_jax.batches.feeds import make_feed
 from gatgnn_jax.choices import Streaming
 from gatgnn_jax.devices.mesh import data_mesh, replicate
@@ -259,7 +260,7 @@ class Trainer:
             "train_loss": float(np.mean(sums.loss / np.maximum(sums.count, 1))),
         }
         for p, value in zip(properties, sums.error / np.maximum(sums.count, 1), strict=True):
-            ending = f"_{p.name}" if len(properties) > 1 else ""
+            ending = ending_of(p, properties)
             name = "train_mae" if p.task == "regression" else "train_error"
             row[name + ending] = float(value)
         val = metrics(predicted, self.target[self.subsets["val"]], properties)

@@ -147,8 +147,7 @@ class ResumedRun(Request):
     @classmethod
     def of(cls, run: RunConfig) -> "ResumedRun":
         """The request that the settings of a run are."""
-        source = None if run.data.source is None else Path(run.data.source)
-        given = (run.graph, source, run.data.limit, run.data.split, run.train.seed, run)
+        given = (run.graph, run.data.path, run.data.limit, run.data.split, run.train.seed, run)
         return cls(*given, weight=run.data.weight)
 
     def properties(self, dataset: GraphDataset) -> tuple[Property, ...]:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from data_prep.properties import Property
+from data_prep.properties import Property, ending_of
 from gatgnn_jax.objective import METRICS
 
 SECONDS_BETWEEN_LINES = 5.0
@@ -140,7 +140,7 @@ def closing_lines(
     lines = []
     subset = "test" if summary["crystals"]["test"] else "val"
     for p in properties:
-        ending = f"_{p.name}" if len(properties) > 1 else ""
+        ending = ending_of(p, properties)
         scores = {name: summary[f"{subset}_{name}{ending}"] for name in METRICS[p.task]}
         if p.task == "classification":
             shown = {"accuracy": "accuracy", "balanced_accuracy": "balanced", "auc": "AUC"}
