@@ -177,7 +177,8 @@ class BuildOptions:
     fake_edges: bool = False
     """Fill up atoms with few neighbours as the published program does."""
     reduce: bool = True
-    """Keep one node for each class of atoms the network cannot tell apart."""
+    """Keep one node for each class of atoms the network cannot tell apart (--no-reduce: for each
+    atom)."""
     clusters: bool = False
     """Group the atoms by position too, for the global attentions cluster-…"""
     property: TextOrNone = None

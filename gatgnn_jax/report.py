@@ -14,7 +14,7 @@ from typing import Annotated
 
 import tyro
 
-from data_prep.options import NothingByDefault, PathOrNone
+from data_prep.options import NothingByDefault, PathOrNone, nothing_or
 from gatgnn_jax.choices import Format
 from gatgnn_jax.cli import read_options, run_command
 
@@ -27,7 +27,7 @@ class ReportOptions:
     """The run directory, or those of the runs to compare."""
     data: PathOrNone = None
     """The data they were trained with, if these have moved."""
-    format: Annotated[Format | None, NothingByDefault] = None
+    format: Annotated[Format | None, nothing_or("png", "svg", "pdf")] = None
     """Draw the run's pictures again too, as png, svg or pdf; the last two for papers."""
     out: Path = Path("comparison.html")
     """The page to write of several runs."""

@@ -13,7 +13,7 @@ import tyro
 
 from data_prep.config import GraphConfig
 from data_prep.errors import UserError
-from data_prep.options import IntOrNone, NothingByDefault, PathOrNone, TextOrNone
+from data_prep.options import IntOrNone, NothingByDefault, PathOrNone, TextOrNone, nothing_or
 from data_prep.properties import Task
 from data_prep.settings import check_types
 from gatgnn_jax.choices import ClassWeight, Device, GroupBy, LoggerName, Streaming
@@ -48,12 +48,12 @@ class TrainOptions:
     property: TextOrNone = None
     """What to predict: one or several (comma-separated) columns of the data. Default: its bulk
     modulus, or else its only column."""
-    task: Annotated[Task | None, NothingByDefault] = None
+    task: Annotated[Task | None, nothing_or("regression", "classification")] = None
     """Whether values or classes are predicted. Default: classes of a column of words and of
     is_metal, else values. Classes are words or whole numbers, two or more."""
     unit: TextOrNone = None
     """The unit of the property's values, as GPa."""
-    transform: Annotated[Literal["none", "log10"] | None, NothingByDefault] = None
+    transform: Annotated[Literal["none", "log10"] | None, nothing_or("none", "log10")] = None
     """What is learned instead of the values: their logarithm (log10). Default: that of moduli."""
     weight: TextOrNone = None
     """A column with weights of the crystals, by which their losses count in training."""
@@ -144,7 +144,10 @@ def parse(arguments: list[str]) -> TrainOptions:
     if options.crystals is None:
         return options
     if _last_value(arguments, "--data") is not None:
-        raise UserError(f"two data, {options.crystals} and --data {options.data}: give one")
+        raise UserError(
+            f"two data, {options.crystals} and --data {options.data}: give one (several properties "
+            "are one word: --property a,b)"
+        )
     return replace(options, data=options.crystals, crystals=None)
 
 
