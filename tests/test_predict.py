@@ -279,7 +279,7 @@ BAD_INPUT = {
     "out is a folder": (["{run}", "{tmp}/good.cif", "--out", "{tmp}"], "is a directory"),
     "out in a run": (["{run}", "{tmp}/good.cif", "--out", "{run}/predictions.csv"], "is a run"),
     "out in a file": (["{run}", "{tmp}/good.cif", "--out", "{tmp}/good.cif/x.csv"], "--out"),
-    "no batch": (["{run}", "{tmp}/good.cif", "--batch-size", "0"], "--batch-size"),
+    "no batch": (["{run}", "{tmp}/good.cif", "--batch-size", "0"], "the batch size is 0"),
 }
 
 

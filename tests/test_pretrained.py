@@ -64,7 +64,7 @@ def test_the_command_in_a_card_has_the_settings_of_the_run(name: str) -> None:
 def test_any_settings_can_be_written_as_a_command(changes: dict[str, Any]) -> None:
     run = RunConfig(GraphConfig(), ModelConfig(), TrainConfig(), (Property("x", "x"),), DataInfo())
     run = dataclasses.replace(run, **changes)
-    options = train.parse(card_command(run).split()[3:])
+    options = train.parse(card_command(run, 1000).split()[3:])
     assert (options.graph, options.model, options.train) == (run.graph, run.model, run.train)
 
 

@@ -129,12 +129,11 @@ class CrystalEstimator(BaseEstimator):
 
     def _tell_of_unusable(self) -> None:
         """Warn of crystals that had to be left out of the training, as nothing is printed."""
-        skipped = pd.read_csv(self.run_dir_ / "skipped.csv", dtype=str)
-        if len(skipped):
+        report = self.run_dir_ / "skipped.csv"
+        if report.exists() and len(skipped := pd.read_csv(report, dtype=str)):
             first = skipped.iloc[0]
             warnings.warn(
-                f"left out {some_of(skipped.id.tolist())}: {first.reason}; see "
-                f"{self.run_dir_ / 'skipped.csv'}",
+                f"left out {some_of(skipped.id.tolist())}: {first.reason}; see {report}",
                 stacklevel=4,
             )
 
