@@ -170,6 +170,7 @@ def test_the_page_answers_without_attention(tmp_path: Path) -> None:
     assert answer["explained"] == {}
 
 
+@pytest.mark.slow
 def test_networks_of_the_users_own(tmp_path: Path) -> None:
     """Each in a file, whether it is named first or not."""
     file = tmp_path / "twin.py"

@@ -129,6 +129,7 @@ def test_what_cannot_be_is_said_before_any_work(
     assert not run.exists()
 
 
+@pytest.mark.slow
 def test_a_class_with_a_name_is_trained_like_one_of_ours(tmp_path: Path) -> None:
     register_layer("another-agat", AGATLayer)
     settings = {"num_layers": 1, "neurons": 8, "heads": 2, "hidden_layers": 1, "epochs": 1}

@@ -51,6 +51,7 @@ def test_both_train_alike(options):
     assert options.out.with_suffix(".png").stat().st_size > 0
 
 
+@pytest.mark.slow
 def test_ours_is_the_training_command(options, tmp_path):
     arguments = ["--preset", "official", "--num-layers", "1", "--epochs", "20", "--limit", "60"]
     arguments += ["--seed", "0", "--no-reduce", "--workers", "1"]
@@ -59,6 +60,7 @@ def test_ours_is_the_training_command(options, tmp_path):
     np.testing.assert_allclose(rows["train_loss"], runs_of(options)[0]["train_loss"], rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_what_is_finished_is_not_trained_again(options, monkeypatch):
     def train(*arguments):
         raise AssertionError("trained again")
