@@ -161,6 +161,16 @@ def test_a_run_goes_with_its_estimator(crystals, untrained):
     assert not folder.exists()
 
 
+def test_rows_that_were_drawn_twice(crystals, untrained):
+    """As a bootstrap does: the names of an index repeat."""
+    structures, sizes = crystals
+    names = [f"mp-{n}" for n in range(len(structures))]
+    X, y = pd.Series(structures, index=names), pd.Series(sizes, index=names)
+    drawn = [0, 0, *range(1, len(names))]
+    model = GATGNNRegressor(**TINY).fit(X.iloc[drawn], y.iloc[drawn])
+    assert model.predict(X.iloc[drawn]).shape == (len(drawn),)
+
+
 def test_a_loaded_estimator_can_be_trained_again(crystals, untrained, tmp_path):
     """With its parameters as they were, lists of settings too; a damaged file is told."""
     structures, sizes = crystals

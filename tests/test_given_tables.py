@@ -31,6 +31,7 @@ def test_the_index_names_crystals(predictor: Predictor) -> None:
     ]:
         assert predictor.predict(given).ids == ids
     twice = pd.concat([table, table[:1]])
+    assert predictor.predict(twice).ids == ("mp-2", "mp-7", "mp-2")
     with pytest.raises(UserError, match="the index has mp-2 twice"):
         Given.of(twice, [1, 2, 3])
 

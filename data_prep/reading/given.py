@@ -1,6 +1,7 @@
 """Crystals that are in memory, with their values, as JSON lines that every command reads."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -49,25 +50,13 @@ def as_list(structures: Crystals) -> list[StructureLike]:
 
 
 def names_of(crystals: Crystals) -> list[str] | None:
-    """What the index of a table or Series calls its rows; None where it does not name each.
-
-    Raises:
-        UserError: two have one name, as those of one crystal have.
-    """
+    """What the index of a table or Series calls its rows; None where it does not name each."""
     if not isinstance(crystals, pd.Series | pd.DataFrame):
         return None
     names = [str(name) for name in crystals.index]
-    if not all(name.strip() for name in names):
-        return None
-    if len({*names}) == len(names):
-        return names
-    if pd.api.types.is_integer_dtype(crystals.index):  # of tables that were put together
-        return None
-    twice = crystals.index[crystals.index.duplicated()][0]
-    raise UserError(
-        f"the index has {one_line(twice)} twice: leave one out, or number the rows with "
-        "reset_index(drop=True)"
-    )
+    # Numbers that repeat are those of tables that were put together.
+    is_counted = pd.api.types.is_integer_dtype(crystals.index) and len({*names}) < len(names)
+    return None if is_counted or not all(name.strip() for name in names) else names
 
 
 def structure_column(table: pd.DataFrame) -> str:
@@ -111,7 +100,8 @@ class Given:
             names: what the values are called, if they do not bring a name of their own.
 
         Raises:
-            UserError: not as many values as crystals, or in another order; no such column.
+            UserError: no crystals, or one twice by the index; not as many values as crystals, or in
+                another order; no such column.
         """
         table = crystals if isinstance(crystals, pd.DataFrame) else None
         if table is not None and isinstance(y, list) and all(own in table for own in map(str, y)):
@@ -135,8 +125,13 @@ class Given:
                     f"{len(structures):,} structures, but {len(values):,} values of {name}: give "
                     "one of each"
                 )
-        names = names_of(crystals) or [*map(str, range(len(structures)))]
-        return cls(tuple(names), tuple(structures), targets)
+        ids = names_of(crystals) or [*map(str, range(len(structures)))]
+        if twice := [name for name, count in Counter(ids).items() if count > 1]:
+            raise UserError(
+                f"the index has {one_line(twice[0])} twice: leave one out, or number the rows with "
+                "reset_index(drop=True)"
+            )
+        return cls(tuple(ids), tuple(structures), targets)
 
     def beside(self, name: str, values: Sequence[Any]) -> "Given":
         """With another column, which is not predicted: weights, say.

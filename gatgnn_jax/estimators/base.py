@@ -98,6 +98,8 @@ class CrystalEstimator(BaseEstimator):
             raise ValueError("requires y to be passed, but the target y is None")
         X = X if isinstance(X, pd.DataFrame | pd.Series) else as_list(X)
         check_consistent_length(X, y)
+        if isinstance(X, pd.DataFrame | pd.Series) and not X.index.is_unique:  # drawn at random
+            X, y = as_list(X), np.asarray(y)
         if len(X) < 2:
             raise ValueError(f"n_samples={len(X)}: give crystals to train and to validate with")
         if sample_weight is not None:
