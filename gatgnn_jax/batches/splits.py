@@ -180,7 +180,7 @@ def _check_apart(members: Mapping[str, Sequence[str]], source: str) -> None:
     Raises:
         UserError: one is; `source` names the split.
     """
-    times = Counter(i for own in members.values() for i in {*own})
+    times = Counter(i for own in members.values() for i in dict.fromkeys(own))
     if twice := [i for i, count in times.items() if count > 1]:
         both = " and ".join(name for name, own in members.items() if twice[0] in own)
         more = f", and {len(twice) - 1:,} more are in two subsets" if len(twice) > 1 else ""
