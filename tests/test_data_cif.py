@@ -87,6 +87,12 @@ def test_a_value_for_each_temperature_is_refused():
     assert "_cell_length_a has several values (5.64, 5.70, …)" in refusal(text + loop)
 
 
+def test_multiplicities_of_1_confirm_a_cell_without_symmetry():
+    lines = [f"{line} 1" for line in EIGHT_SITES]
+    text = cif(lines, symmetry=None, columns=[*SITE, "symmetry_multiplicity"])
+    assert_rock_salt(structure_from_cif(text))
+
+
 def test_multiplicities_of_shelxl_are_those_of_the_sites_symmetry():
     """It gives 1 for a general position of a group of order 4."""
     operations = ["x,y,z", "-x,-y,-z", "-x+1/2,y+1/2,-z+1/2", "x+1/2,-y+1/2,z+1/2"]

@@ -16,6 +16,7 @@ from data_prep.config import GraphConfig
 from data_prep.dataset import GraphDataset
 from data_prep.errors import Skipped, UserError
 from data_prep.reading.sources import open_source
+from data_prep.reading.texts import structure_from_text
 from tests.commands import bundled_rows
 from tests.crystals import NACL, iter_structures, rock_salt, without_symmetry, write_lines
 
@@ -135,3 +136,11 @@ def test_pymatgen_and_matbench_json(tmp_path: Path) -> None:
         assert dataset.ids.tolist() == ids
         assert dataset.n_atom.tolist() == [8, 12]
         assert {key: list(values) for key, values in dataset.columns.items()} == {column: [5, 0]}
+
+
+def test_line_ends_within_one_line() -> None:
+    """Those that Python printed, of a CIF; in JSON they belong to its texts."""
+    text = rock_salt().to(fmt="cif").replace("\n", "\\n")
+    assert structure_from_text(text).formula == "Na4 Cl4"
+    content = rock_salt().as_dict() | {"properties": {"note": "two\nlines"}}
+    assert structure_from_text(json.dumps(content)).formula == "Na4 Cl4"

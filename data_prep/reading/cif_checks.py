@@ -107,16 +107,16 @@ def confirm_content(
     stated = [number_of(text) for text in items.get("_atom_site_symmetry_multiplicity", [])]
     if not stated or not all(map(math.isfinite, stated)):
         return confirmed
+    if stated == [*multiplicity]:
+        return Confirmed.IN_NUMBER
     if all(a * b == num_operations for a, b in zip(stated, multiplicity, strict=True)):
         return confirmed  # SHELXL-97 gives the order of the site's symmetry
-    if stated != [*multiplicity]:
-        line = next(k for k, (a, b) in enumerate(zip(stated, multiplicity, strict=True)) if a != b)
-        raise BadCrystal(
-            f"atom line {line + 1} stands for {multiplicity[line]} atoms in the cell, its "
-            f"_atom_site_symmetry_multiplicity is {stated[line]:g}: one of symmetry, position and "
-            "multiplicity is wrong"
-        )
-    return Confirmed.IN_NUMBER
+    line = next(k for k, (a, b) in enumerate(zip(stated, multiplicity, strict=True)) if a != b)
+    raise BadCrystal(
+        f"atom line {line + 1} stands for {multiplicity[line]} atoms in the cell, its "
+        f"_atom_site_symmetry_multiplicity is {stated[line]:g}: one of symmetry, position and "
+        "multiplicity is wrong"
+    )
 
 
 def counts_of(elements: Sequence[Element]) -> dict[str, float]:

@@ -26,11 +26,12 @@ def structure_from_text(text: str) -> Structure:
     Raises:
         BadCrystal: none of these, or no structure.
     """
-    if "\n" not in text.strip():  # line ends as Python prints them, which a CIF cannot do without
-        text = text.replace("\\r\\n", "\n").replace("\\n", "\n") if "\\n" in text else text
     start = text.lstrip()
     if start.startswith("{"):
         return structure_from_dict(_parse_dict(start))
+    if "\n" not in text.strip():  # line ends as Python prints them, which a CIF cannot do without
+        text = text.replace("\\r\\n", "\n").replace("\\n", "\n")
+        start = text.lstrip()
     if start.startswith(_PRINTED):
         raise BadCrystal(
             "the structure as Python prints it, which is no format: write structure.to(fmt='cif')"
