@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from data_prep.errors import UserError, printable
+
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
@@ -82,6 +84,16 @@ def remove_unfinished(path: Path) -> None:
     """Remove what killed processes have left of a folder or file; only while no other writes it."""
     for left in path.parent.glob(f".{path.name}.*.new"):
         shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+
+def check_exists(path: Path) -> None:
+    """Make sure that something is there, were it a link to nowhere, which its reader reports.
+
+    Raises:
+        UserError: nothing is.
+    """
+    if not os.path.lexists(path):
+        raise UserError(f"{printable(str(path))} does not exist: check the path")
 
 
 def kept_folder() -> Path | None:

@@ -1,8 +1,9 @@
 """`python -m gatgnn_jax.explain RUN FILE…`: what a model attends to, as a table and a web page.
 
 `attention.csv` has a row for each atom: `atom` (0, 1, … as in the file), `label` (the file's, or
-element and number), `element` and `weight`. Of several crystals or runs it is one table too, with
-`crystal` or `run` in front. `explain.html` shows each crystal in 3-D, the models side by side, and
+element and number), `element` and `weight`; `bonds.csv` one for each edge, as `edge_table` of an
+explanation. Of several crystals or runs each is one table too, with `crystal` or `run` in front.
+`explain.html` shows each crystal in 3-D, the models side by side, and
 needs no network.
 """
 

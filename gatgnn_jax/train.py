@@ -1,11 +1,11 @@
 """`python -m gatgnn_jax.train`: crystals → a trained, evaluated model in a run directory."""
 
 import dataclasses
-import os
 import sys
 from typing import TYPE_CHECKING
 
 from data_prep.errors import UserError
+from data_prep.files import check_exists
 from gatgnn_jax.cli import run_command
 from gatgnn_jax.jobs.train_options import (
     EXECUTION,
@@ -29,8 +29,8 @@ def main(arguments: list[str]) -> int:
         return 0
     if options.resume is not None:
         _refuse_other_settings(options)
-    if options.data is not None and not os.path.lexists(options.data):
-        raise UserError(f"{options.data} does not exist: check the path")
+    if options.data is not None:
+        check_exists(options.data)
     from gatgnn_jax.devices.processes import joined
     from gatgnn_jax.jobs.folds import go_on_all, is_several, start_all
     from gatgnn_jax.pipeline import go_on, start

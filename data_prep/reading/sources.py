@@ -4,7 +4,6 @@ A source is a stream of items that are read one by one (``read_item``), by many 
 """
 
 import itertools
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, TypeAlias
 from pymatgen.core import IStructure, Structure
 
 from data_prep.errors import BadCrystal, UserError, one_line, printable
+from data_prep.files import check_exists
 from data_prep.reading.dictionaries import structure_from_dict
 from data_prep.reading.folders import (
     JSON_LINES_SUFFIXES,
@@ -69,8 +69,7 @@ def open_source(path: Path) -> Source:
     Raises:
         UserError: no such path, nothing in it, or a format that is none of these.
     """
-    if not os.path.lexists(path):
-        raise UserError(f"{path} does not exist: check the path")
+    check_exists(path)
     if is_folder(path):
         return _listed(read_folder(path))
     if path.name.endswith(JSON_LINES_SUFFIXES):
@@ -167,8 +166,7 @@ def _listed(records: Sequence[Record]) -> Source:
 
 def _located(path: Path) -> Source | list[Path]:
     """A file of many crystals as a source; otherwise the structure files there."""
-    if not os.path.lexists(path):
-        raise UserError(f"{printable(str(path))} does not exist: check the path")
+    check_exists(path)
     lists = JSON_LINES_SUFFIXES + JSON_SUFFIXES + TABLE_SUFFIXES
     if not is_folder(path):
         return open_source(path) if path.name.endswith(lists) else [path]

@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import Tags, check_consistent_length, check_random_state
 from sklearn.utils.validation import assert_all_finite, check_is_fitted, column_or_1d
 
+from data_prep.build import read_skipped
 from data_prep.errors import UserError, some_of
 from data_prep.files import replacing_folder
 from data_prep.properties import Task
@@ -131,13 +132,10 @@ class CrystalEstimator(BaseEstimator):
 
     def _tell_of_unusable(self) -> None:
         """Warn of crystals that had to be left out of the training, as nothing is printed."""
-        report = self.run_dir_ / "skipped.csv"
-        if report.exists() and len(skipped := pd.read_csv(report, dtype=str)):
-            first = skipped.iloc[0]
-            warnings.warn(
-                f"left out {some_of(skipped.id.tolist())}: {first.reason}; see {report}",
-                stacklevel=4,
-            )
+        if skipped := read_skipped(self.run_dir_):
+            names = some_of([own.id for own in skipped])
+            report = self.run_dir_ / "skipped.csv"
+            warnings.warn(f"left out {names}: {skipped[0].reason}; see {report}", stacklevel=4)
 
     def _keep_in(self, folder: str) -> None:
         """Keep the run in a folder that is removed with the estimator."""
