@@ -86,7 +86,7 @@ class TrainingReporter:
             self.live.refresh()
         elif now - self.last_line >= SECONDS_BETWEEN_LINES or self.done == self.epochs:
             self.last_line = now
-            self._print(GAP.join([*self._first(), *self.speeds, self._left()]))
+            self._print(GAP.join([*self._first(), *self.speeds, self._left()]).rstrip())
 
     def _print(self, text: str) -> None:
         self.console.print(text, highlight=False, soft_wrap=True)
