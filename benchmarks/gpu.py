@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -41,6 +41,15 @@ from tests.golden_case import Case
 PRECISIONS: tuple[Precision, ...] = ("float32", "tensorfloat32")
 DETERMINISTIC = "--xla_gpu_deterministic_ops"
 
+Part = Literal[
+    "golden_errors",
+    "repeats_to_the_bit",
+    "block_sizes",
+    "ways_to_sum",
+    "speed",
+    "ensembles",
+]
+
 console = Console(highlight=False, soft_wrap=True)
 
 
@@ -54,6 +63,8 @@ class Options:
     """Write all figures to this file, after each part."""
     minutes: float = 8
     """After so many no further part is begun."""
+    parts: tuple[Part, ...] = ()
+    """Only these, in this order. Default: all."""
     small: bool = False
     """Everything on a small scale: to see that it works."""
 
@@ -177,9 +188,6 @@ def _print_times(title: str, seconds: dict[str, float]) -> dict[str, float]:
     return seconds
 
 
-PARTS = (golden_errors, repeats_to_the_bit, block_sizes, ways_to_sum, speed, ensembles)
-
-
 def main(options: Options) -> int:
     """Run one part after the other, as long as there is time; 1 if one has failed."""
     started = time.monotonic()
@@ -191,12 +199,12 @@ def main(options: Options) -> int:
     flags = os.environ.get("XLA_FLAGS", "no flags")
     console.print(f"{device}, jaxlib {figures['jaxlib']}, {flags}")
     failed = False
-    for part in PARTS:
+    for name in options.parts or get_args(Part):
         if time.monotonic() - started > 60 * options.minutes:
-            console.print(f"no time was left for {part.__name__}")
+            console.print(f"no time was left for {name}")
             continue
         try:
-            figures[part.__name__] = part(options)
+            figures[name] = globals()[name](options)
         except Exception:  # the other parts are still worth having
             console.print_exception()
             failed = True

@@ -150,6 +150,13 @@ def test_batches_do_not_depend_on_the_number_of_devices(devices: int) -> None:
             assert (np.where(shares >= 0, kind[shares], 0).sum(axis=1) <= room).all()
 
 
+def test_crystals_that_do_not_fit_are_refused() -> None:
+    plan = BatchPlan(sizes(90), [np.arange(90)], 40)  # three batches of 30
+    assert plan.deal(np.arange(20)).max() == 19
+    with pytest.raises(ValueError, match="not planned for"):
+        plan.deal(np.arange(40))  # one of 40
+
+
 def test_little_is_padding_on_eight_devices() -> None:
     subset = np.arange(12_000)
     plan = BatchPlan(sizes(len(subset)), [subset], 1024, devices=8)

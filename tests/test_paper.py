@@ -12,6 +12,7 @@ import pytest
 from benchmarks.paper import __main__ as paper
 from benchmarks.paper import results
 from benchmarks.paper.networks import compare, models_markdown
+from benchmarks.paper.paired import compare_methods
 from benchmarks.paper.studies import STUDIES, in_full
 from benchmarks.paper.trainings import Place, Sample, Training, sample
 from data_prep.cache import BUNDLED
@@ -160,6 +161,40 @@ def test_a_training_of_several_properties_has_a_row_of_each(tmp_path: Path) -> N
         ("bulk_modulus", "log10(GPa)", [0, 1], [0.0, 1.0]),
         ("poisson_ratio", "", [0, 1], [0.1, 1.1]),
     ]
+
+
+def test_methods_are_compared_crystal_by_crystal(tmp_path: Path) -> None:
+    """By hand: errors of A 1, 1, 1 and of B 2, 3, 4 with seed 0, of B 2, 1, 3 with seed 1."""
+    place = Place(tmp_path, tmp_path / "runs")
+    (tmp_path / "runs").mkdir()
+    errors = {"A": ([1, 1, 1], [1, 1, 1]), "B": ([2, 3, 4], [2, 1, 3]), "C": ([5, 5, 5], [])}
+    rows = []
+    for method, of_seeds in errors.items():
+        for seed, own in enumerate(of_seeds):
+            if not own:  # its run is gone
+                continue
+            path = place.run_named(method, seed)
+            untrained_run(path, ("bulk_modulus",))
+            lines = [f"{i},test,0,{e}" for i, e in zip("xyz", own, strict=True)]
+            if seed == 1:  # the order of the rows is nobody's promise
+                lines.reverse()
+            table = "\n".join(["id,subset,target,prediction", "w,val,0,9", *lines])
+            (path / "predictions.csv").write_text(table + "\n")
+            (path / "summary.json").write_text("{}")
+        rows.append({
+            "name": method, "method": method, "property": "bulk_modulus", "epochs": 5,
+            "seeds": [0, 1],
+        })  # fmt: skip
+    compare_methods(rows, place, "A")
+    a, b, c = rows
+    assert a["above_first"] == a["its_standard_error"] == 0 and results.difference(a) == "–"
+    # Means over seeds 2, 2, 3.5, so that differences are 1, 1, 2.5; by seed 2 and 1.
+    assert b["above_first"] == pytest.approx(1.5) and b["compared_crystals"] == 3
+    of_crystals, of_seeds = np.std([1, 1, 2.5], ddof=1) / 3**0.5, 0.5
+    assert b["its_standard_error"] == pytest.approx(np.hypot(of_crystals, of_seeds))
+    assert results.difference(b) == "+1.5000 ± 0.7071"
+    assert "above_first" not in c and results.difference(c) == "–"
+    assert results.difference({"above_first": 0.1, "its_standard_error": 0.06}) == "level"
 
 
 def test_missing_data_and_failed_trainings_are_told(data_dir: Path, tmp_path: Path) -> None:

@@ -9,11 +9,13 @@ import pytest
 from data_prep.config import GraphConfig
 from data_prep.graph import build_graph
 from data_prep.surroundings import SIZE, Surroundings, surroundings
+from gatgnn_jax.jobs.train_options import asked_for, parse
 from gatgnn_jax.prediction.reliability import (
     Reliability,
     read_reliability,
     write_reliability,
 )
+from gatgnn_jax.prediction.subsets import predict_subsets
 from gatgnn_jax.prediction.training_crystals import (
     COMPONENTS,
     Points,
@@ -23,7 +25,10 @@ from gatgnn_jax.prediction.training_crystals import (
     measured_risk,
 )
 from gatgnn_jax.runs.directory import RunDirectory
-from tests.commands import untrained_run
+from gatgnn_jax.training import reliability
+from gatgnn_jax.training.loop import Trainer
+from gatgnn_jax.training.prepare import prepare
+from tests.commands import TINY, untrained_run
 from tests.crystals import rock_salt
 
 COUNT = 60
@@ -167,3 +172,25 @@ def test_a_far_crystal_gets_the_warning(training: TrainingCrystals) -> None:
     assert old.warnings(vector, graphs, {"Na": 3, "Cl": 30}) == [
         "in fewer than 10 training crystals: Na"
     ]
+
+
+def test_those_kept_fit_no_batch_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """66 crystals train in three batches of 22; the 30 that are kept would make one of 30."""
+    monkeypatch.setattr(reliability, "MOST_CRYSTALS", 30)
+    prepared = prepare(
+        asked_for(parse(["--limit", "110", "--batch-size", "32", *TINY])), quiet=True
+    )
+    trainer = Trainer(prepared.config, prepared.dataset, prepared.target, prepared.subsets)
+    train = prepared.subsets["train"]
+    assert trainer.feed.plan.shape.crystals == 22 and len(train) == 66
+    predictions = predict_subsets(
+        trainer.predict, trainer.best, prepared.subsets, prepared.dataset.ids, trainer.target
+    )
+    kept = reliability.measure_distances(trainer, prepared.dataset, predictions)
+    assert len(kept.ids) == 30 and set(kept.ids) <= set(prepared.dataset.ids[train])
+    # Each has the vector that it has in training, and so is the nearest to itself.
+    numbers = {i: row for row, i in enumerate(prepared.dataset.ids)}
+    rows = np.array([numbers[i] for i in kept.ids])
+    vectors = trainer.predict.crystal_vectors(trainer.best, train)[rows].reshape(30, -1)
+    _, nearest = kept.vectors.nearest(vectors, np.zeros(30, int))
+    assert nearest.tolist() == [*range(30)]

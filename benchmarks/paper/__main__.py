@@ -20,6 +20,7 @@ from benchmarks.paper import results
 from benchmarks.paper.features import features, features_markdown
 from benchmarks.paper.figures import figure4, table5, table5_markdown
 from benchmarks.paper.networks import compare, models_markdown, speeds
+from benchmarks.paper.paired import FIRST, compare_methods
 from benchmarks.paper.studies import (
     FULL_EPOCHS,
     STUDIES,
@@ -109,7 +110,7 @@ def study(options: Options) -> None:
             if not done or seed not in done[0]["seeds"]:
                 wanted.append((training, seed))
     console.print(f"{len(wanted)} trainings to do, {options.jobs} at a time")
-    order = STUDIES[options.name]()
+    order, first = STUDIES[options.name](), FIRST.get(options.name)
     for training, seed in train_all(place, wanted, options.jobs):
         results.record(rows, training, seed, place)
         rows.sort(key=lambda row: results.position(row, order))
@@ -118,10 +119,11 @@ def study(options: Options) -> None:
             value = row["test_mae"][row["seeds"].index(seed)]
             told = f"{row['property']}, {training.method}, seed {seed}"
             console.print(f"{told}: test MAE {value:.4f}")
-    publish(
-        options,
-        results.markdown(rows, None if options.name in ("best", "transfer") else FULL_EPOCHS),
-    )
+    if first is not None:
+        compare_methods(rows, place, first)
+        results.write_rows(path, rows)
+    full_epochs = None if options.name in ("best", "transfer") else FULL_EPOCHS
+    publish(options, results.markdown(rows, full_epochs, first))
     console.print(f"see {path} and {path.with_suffix('.md')}")
 
 

@@ -9,7 +9,8 @@ import pandas as pd
 from rich.progress import track
 
 from benchmarks import provenance
-from benchmarks.paper.results import Row, absolute_errors, settings_of
+from benchmarks.paper.paired import above
+from benchmarks.paper.results import Row, absolute_errors, difference, settings_of
 from benchmarks.paper.trainings import Place, Training, train_all
 from gatgnn_jax.devices.chosen import use_device
 from gatgnn_jax.jobs.folds import is_several, read_members
@@ -39,14 +40,16 @@ def speeds(trainings: Sequence[Training], place: Place) -> list[Row]:
         trainers[method] = Trainer(
             prepared.config, prepared.dataset, prepared.target, prepared.subsets
         )
-    everything = np.concatenate(list(prepared.subsets.values()))
+    subsets = list(prepared.subsets.values())
+    crystals = sum(map(len, subsets))
     rates: dict[str, list[tuple[float, float]]] = {method: [] for method in trainers}
     for timed in track(range(ROUNDS + 1), "timing the networks in turn"):
         for method, trainer in trainers.items():
             trainer.run_epoch()
             started = time.perf_counter()
-            trainer.predict(trainer.state.model, everything)
-            predicted = len(everything) / (time.perf_counter() - started)
+            for subset in subsets:
+                trainer.predict(trainer.state.model, subset)
+            predicted = crystals / (time.perf_counter() - started)
             if timed:
                 trained = trainer.progress.timing[-1]["crystals_per_second"]
                 rates[method].append((trained, predicted))
@@ -85,7 +88,7 @@ def compare(place: Place, trainings: Sequence[Training], jobs: int) -> list[Row]
         run = RunDirectory.open(path)
         properties, summary = run.config().properties, run.read_json("summary.json")
         for p in properties:
-            error = absolute_errors(table, p, properties)
+            error = absolute_errors(table, p, properties).to_numpy()
             reference = first.setdefault((training.note, p.name), error)
             rows.append(
                 {
@@ -100,8 +103,7 @@ def compare(place: Place, trainings: Sequence[Training], jobs: int) -> list[Row]
                     "crystals": len(error),
                     "mae": float(error.mean()),
                     "standard_error": provenance.standard_error(error),
-                    "above_first": float((error - reference).mean()),
-                    "its_standard_error": provenance.standard_error(error - reference),
+                    **above(error, reference),
                     "settings": settings_of(run),
                     "versions": summary["versions"] | {"python": summary["python"]},
                     "commit": provenance.commit(),
@@ -140,9 +142,5 @@ def models_markdown(rows: Sequence[Row], speeds: Sequence[Row]) -> str:
 def compared(row: Row) -> str:
     """An error with its standard error, and how it compares with the first network's."""
     error = f"{row['mae']:.4f} ± {row['standard_error']:.4f}"
-    difference, chance = row["above_first"], row["its_standard_error"]
-    if chance == 0:  # it is the first
-        return error
-    if abs(difference) < 2 * chance:
-        return f"{error} (level)"
-    return f"{error} ({difference:+.4f} ± {chance:.4f})"
+    told = difference(row)
+    return error if told == "–" else f"{error} ({told})"

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from benchmarks import provenance
@@ -67,7 +66,9 @@ def record(rows: list[Row], training: Training, seed: int, place: Place) -> None
         ending = ending_of(p, config.properties)
         values = {
             "test_mae": summary[f"test_mae{ending}"],
-            "test_standard_error": provenance.standard_error(absolute_test_errors(run, p)),
+            "test_standard_error": provenance.standard_error(
+                absolute_test_errors(run, p).to_numpy()
+            ),
             "val_mae": summary[f"val_mae{ending}"],
             "best_epoch": summary["best_epoch"],
             "epochs_run": summary["epochs"],
@@ -92,17 +93,16 @@ def record(rows: list[Row], training: Training, seed: int, place: Place) -> None
         row["test_mae_std"] = statistics.stdev(row["test_mae"]) if len(row["seeds"]) > 1 else None
 
 
-def absolute_test_errors(run: RunDirectory, p: Property) -> np.ndarray:
-    """Absolute errors of a run's test crystals."""
-    table = pd.read_csv(run.path / "predictions.csv")
+def absolute_test_errors(run: RunDirectory, p: Property) -> pd.Series:
+    """Absolute errors of a run's test crystals, by id."""
+    table = pd.read_csv(run.path / "predictions.csv", converters={"id": str}).set_index("id")
     return absolute_errors(table[table["subset"] == "test"], p, run.config().properties)
 
 
-def absolute_errors(table: pd.DataFrame, p: Property, properties: Sequence[Property]) -> np.ndarray:
-    """Absolute errors of a table of predictions, in the unit that is trained on."""
+def absolute_errors(table: pd.DataFrame, p: Property, properties: Sequence[Property]) -> pd.Series:
+    """Absolute errors of a table of predictions, in the unit that is trained on; NaN left out."""
     ending = ending_of(p, properties)
-    error = (table[f"prediction{ending}"] - table[f"target{ending}"]).abs()
-    return error.dropna().to_numpy()
+    return (table[f"prediction{ending}"] - table[f"target{ending}"]).abs().dropna()
 
 
 def settings_of(run: RunDirectory) -> Row:
@@ -151,14 +151,20 @@ def hours_in_full(row: Row, epochs: int) -> float | None:
     return seconds / 3600
 
 
-def markdown(rows: Sequence[Row], full_epochs: int | None) -> str:
+def markdown(rows: Sequence[Row], full_epochs: int | None, first: str | None = None) -> str:
     """A table of the paper's figures beside ours.
 
-    With `full_epochs` its last column says what so many of them, and the paper's size, would take.
+    With `full_epochs` its last columns say what a row was trained on, and what so many epochs and
+    the paper's size would take there. With `first` a column compares with that method (`paired`).
     """
-    columns = ["property", "method", "paper", "ours", "standard error", "seeds"]
+    columns = ["property", "method", "paper", "ours", "standard error"]
+    columns += ([] if first is None else [f"above {first}"]) + ["seeds"]
     columns += ["training crystals, paper / ours"]
-    columns += ["epochs"] if full_epochs is None else ["epochs", "in full, core hours"]
+    columns += (
+        ["epochs"]
+        if full_epochs is None
+        else [f"epochs (paper: {full_epochs})", "on", "in full, hours there"]
+    )
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for row in rows:
         unit = f", {row['unit']}" if row["unit"] else ""
@@ -167,14 +173,30 @@ def markdown(rows: Sequence[Row], full_epochs: int | None) -> str:
         trained = f"{'–' if size is None else f'{size:,}'} / {row['training_size']:,}"
         note = f" ({row['note']})" if row["note"] else ""
         cells = [f"{row['property'].replace('_', ' ')}{unit}", row["method"], paper, error(row)]
-        told = [e for e in row.get("test_standard_error", ()) if e is not None]
-        cells += [f"{statistics.mean(told):.2g}" if told else "–", str(len(row["seeds"]))]
-        cells += [f"{trained}{note}", str(row["epochs"])]
+        known = [e for e in row.get("test_standard_error", ()) if e is not None]
+        cells.append(f"{statistics.mean(known):.2g}" if known else "–")
+        if first is not None:
+            cells.append(difference(row))
+        cells += [str(len(row["seeds"])), f"{trained}{note}", str(row["epochs"])]
         if full_epochs is not None:
             hours = hours_in_full(row, full_epochs)
-            cells.append("–" if hours is None else f"{hours:.2g}")
+            cells += [trained_on(row), "–" if hours is None else f"{hours:.2g}"]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def trained_on(row: Row) -> str:
+    """The accelerators of a row, or one core, which is what a study gives a training."""
+    machine = (row.get("machine") or [None])[-1]
+    return "1 core" if machine is None or "cores" in machine else machine.removeprefix("1 x ")
+
+
+def difference(row: Row) -> str:
+    """How far a row is above the first method's; "level": less than two standard errors."""
+    if row.get("its_standard_error", 0) == 0:  # it is the first, or is not known
+        return "–"
+    above, chance = row["above_first"], row["its_standard_error"]
+    return "level" if abs(above) < 2 * chance else f"{above:+.4f} ± {chance:.4f}"
 
 
 def error(row: Row) -> str:

@@ -94,7 +94,11 @@ class Place:
 
     def run(self, training: Training, seed: int) -> Path:
         """The run directory of one seed."""
-        return self.runs / f"{training.name}_seed-{seed}"
+        return self.run_named(training.name, seed)
+
+    def run_named(self, name: str, seed: int) -> Path:
+        """The same, by the training's name."""
+        return self.runs / f"{name}_seed-{seed}"
 
     def command(self, training: Training, seed: int) -> list[str]:
         """The arguments of `python -m gatgnn_jax.train`.

@@ -157,7 +157,8 @@ class BatchPlan:
         self.sizes = sizes[:4]
         self.devices = devices
         self.batch_size = batch_size
-        shares = np.concatenate([self._shares(self._strata(subset)) for subset in subsets])
+        all_strata = [self._strata(subset) for subset in subsets]
+        shares = np.concatenate([self._shares(own, self._owners(own)) for own in all_strata])
         crystals, nodes, edges, bonds, atoms = map(int, shares.max(axis=0))
         if sizes.slots is not None:
             edges = nodes * sizes.slots
@@ -169,9 +170,14 @@ class BatchPlan:
 
         Every crystal is dealt once, within its stratum at random if there is an `rng`; batches
         differ by one crystal at most.
+
+        Raises:
+            ValueError: it is none of the planned subsets, and has batches larger than theirs.
         """
         strata = self._strata(subset)
         owner = self._owners(strata)
+        if (self._shares(strata, owner) > np.array(self.shape)).any():
+            raise ValueError("crystals that were not planned for, and do not fit: plan this subset")
         if rng is not None:
             strata = rng.permuted(strata, axis=1)
         batches = np.full((strata.shape[1], self.devices, self.shape.crystals), -1, np.int32)
@@ -221,9 +227,9 @@ class BatchPlan:
             filled[owner[number]] += own
         return owner
 
-    def _shares(self, strata: np.ndarray) -> np.ndarray:
+    def _shares(self, strata: np.ndarray, owner: np.ndarray) -> np.ndarray:
         """What each device gets of a batch at most: [devices, 5]."""
-        largest, owner = self._largest(strata), self._owners(strata)
+        largest = self._largest(strata)
         return np.stack([largest[owner == d].sum(axis=0) for d in range(self.devices)])
 
 

@@ -36,20 +36,22 @@ def measure_distances(
     train, val = trainer.subsets["train"], trainer.subsets["val"]
     rng = np.random.default_rng(trainer.config.train.seed)
     kept = np.sort(rng.permutation(train)[:MOST_CRYSTALS])
-    vectors = {
-        name: trainer.predict.crystal_vectors(trainer.best, rows)[rows].reshape(len(rows), -1)
-        for name, rows in (("kept", kept), ("val", val))
-    }
+
+    def vectors_of(rows: np.ndarray, subset: np.ndarray) -> np.ndarray:
+        # Batches are planned for whole subsets: those of a part of one may be larger.
+        return trainer.predict.crystal_vectors(trainer.best, subset)[rows].reshape(len(rows), -1)
+
+    of_val = vectors_of(val, val)
     training = fit_training_crystals(
         dataset.ids[kept],
         np.array([formula(cell) for cell in compositions(dataset, kept)]),
         trainer.target[kept],
-        vectors["kept"],
+        vectors_of(kept, train),
         surroundings([dataset.crystal(row) for row in kept]),
     )
     around = surroundings([dataset.crystal(row) for row in val])
     error = deviations(
         predictions.predicted["val"], predictions.target["val"], predictions.properties
     )
-    limit, risk = measured_risk(training.strangeness(vectors["val"], around), error)
+    limit, risk = measured_risk(training.strangeness(of_val, around), error)
     return replace(training, limit=limit, risk=risk)
