@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from pymatgen.core import Structure
+from pymatgen.core import Lattice, Structure
 from pymatgen.io.cif import CifWriter
 
 from data_prep.build import build_dataset
@@ -59,6 +59,33 @@ def test_rows_that_cannot_be_read_are_reported(tmp_path: Path) -> None:
     dataset, skipped = build(tmp_path / "crystals.csv")
     assert [entry.id for entry in skipped] == [ROWS[1]["id"], ROWS[2]["id"]]
     assert dataset.ids.tolist() == [ROWS[0]["id"], "row 5", ROWS[4]["id"]]
+
+
+def test_two_columns_of_structures_are_of_one_crystal(tmp_path: Path) -> None:
+    """Another cell of it will do, and what is no structure; another crystal is refused."""
+    salt = Structure.from_spacegroup(
+        "Fm-3m", Lattice.cubic(5.6), ["Na", "Cl"], [[0] * 3, [0.5] * 3]
+    )
+    primitive, wide = salt.get_primitive_structure(), salt.copy()
+    wide.scale_lattice(1.1 * salt.volume)
+    potassium = salt.copy()
+    potassium.replace_species({"Na": "K"})
+    cifs = {
+        "primitive": str(CifWriter(primitive)), "wide": str(CifWriter(wide)),
+        "another": str(CifWriter(potassium)), "named": "NaCl.cif", "empty": "", "missing": None,
+    }  # fmt: skip
+    whole = salt.as_dict()
+    rows = [{"id": name, "structure": whole, "cif": cif} for name, cif in cifs.items()]
+    rows.append({"id": "only cif", "structure": None, "cif": cifs["primitive"]})
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    read = dict(iter_structures([path]))
+    sites = {name: len(found) for name, found in read.items() if isinstance(found, Structure)}
+    assert sites == {"primitive": 8, "named": 8, "empty": 8, "missing": 8, "only cif": 2}
+    assert str(read["another"]) == "its columns hold two crystals, NaCl and KCl: keep one"
+    assert (
+        str(read["wide"]) == "its columns hold two crystals, of 22.0 and 24.1 Å³ an atom: keep one"
+    )
 
 
 def test_a_table_without_structures_is_refused(tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ from data_prep.reading.structures import MAX_BYTES, Atoms
 from data_prep.reading.texts import parse_json
 
 _ID_KEYS = ("id", "material_id", "task_id", "mp_id", "jid")
-_CONTENT_KEYS = {"lattice", "structure", "cif", "atoms"}
+_STRUCTURE_KEYS = ("structure", "cif", "atoms")
+_CONTENT_KEYS = {"lattice", *_STRUCTURE_KEYS}
 """A JSON object with one of these is a structure, or a row with one."""
 
 
@@ -37,6 +38,8 @@ class Record:
     """Raw values by column, of any type."""
     split: str | None = None
     """The subset the source assigns the crystal to."""
+    again: tuple[str | Mapping[str, Any], ...] = ()
+    """What else the source gives as the structure; it has to be of the same crystal."""
 
 
 class JsonLine(NamedTuple):
@@ -230,8 +233,9 @@ def _record_of_row(row: Mapping[str, Any], name: str) -> Record:
     if "lattice" in row and "sites" in row:
         return Record(name, row)
     identifier = next((str(row[key]) for key in _ID_KEYS if row.get(key) is not None), name)
-    content = row.get("structure", row.get("cif", row.get("atoms")))
-    if not isinstance(content, str | dict):
+    given = [row[key] for key in _STRUCTURE_KEYS if isinstance(row.get(key), str | dict)]
+    content, *again = [own for own in given if own] or given[:1] or [None]
+    if content is None:
         reason = row.get("unusable")  # as `data_prep.reading.given` writes it
         content = BadCrystal(reason) if isinstance(reason, str) else None
     targets = row.get("targets")
@@ -243,4 +247,5 @@ def _record_of_row(row: Mapping[str, Any], name: str) -> Record:
             if key not in others and not isinstance(value, list | dict)
         }
     split = row.get("split")
-    return Record(identifier, content, targets, split if isinstance(split, str) else None)
+    known_split = split if isinstance(split, str) else None
+    return Record(identifier, content, targets, known_split, tuple(again))

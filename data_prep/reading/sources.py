@@ -89,6 +89,10 @@ def open_source(path: Path) -> Source:
     return source
 
 
+SAME_VOLUME = 0.02
+"""Columns whose volumes an atom differ by a larger share do not hold the same crystal."""
+
+
 def read_item(item: Item) -> tuple[Record, Structure | BadCrystal]:
     """Decode an item and read its structure, or the reason why it has none."""
     record = Record("", None)
@@ -98,7 +102,10 @@ def read_item(item: Item) -> tuple[Record, Structure | BadCrystal]:
             raise BadCrystal(f"the id has {len(record.id):,} characters: give it {MAX_ID} at most")
         if record.id != printable(record.id):
             raise BadCrystal("the id has characters that cannot be printed: give it another one")
-        return record, _structure_of(record)
+        structure = _structure_of(record)
+        for again in record.again:
+            _check_alike(structure, replace(record, structure=again))
+        return record, structure
     except BadCrystal as error:
         fault = error
     except Exception as error:  # whatever it is, the other crystals go on
@@ -209,3 +216,18 @@ def _structure_of(record: Record) -> Structure:
     raise BadCrystal(
         "no structure" if content is None else f"no structure, but a {type(content).__name__}"
     )
+
+
+def _check_alike(structure: Structure, again: Record) -> None:
+    """Make sure that another column is of the same crystal, in whatever cell; if it can be read."""
+    try:
+        other = _structure_of(again)
+    except Exception:  # a file's name, say, or the number of atoms
+        return
+    formulas = [own.composition.reduced_formula for own in (structure, other)]
+    if formulas[0] != formulas[1]:
+        raise BadCrystal(f"its columns hold two crystals, {' and '.join(formulas)}: keep one")
+    sizes = [own.volume / own.num_sites for own in (structure, other)]
+    if abs(sizes[0] - sizes[1]) > SAME_VOLUME * max(sizes):
+        told = " and ".join(f"{size:.1f}" for size in sizes)
+        raise BadCrystal(f"its columns hold two crystals, of {told} Å³ an atom: keep one")
