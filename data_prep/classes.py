@@ -52,7 +52,7 @@ def _word(value: Any) -> str | None:
 
 def number_name(value: float) -> str:
     """What a class is called that is given by a number: `1`."""
-    return f"{value:g}"
+    return f"{value:.15g}"
 
 
 def class_numbers(

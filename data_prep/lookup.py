@@ -16,18 +16,18 @@ MAX_BYTES = 64_000_000
 _NAMES = re.compile(rb'"(?:id|material_id|task_id|mp_id|jid)"\s*:\s*"?([^",}]+)')
 
 
-def find_structures(data: Path | None, ids: Collection[str]) -> dict[str, Structure]:
+def find_structures(data: Path | None, ids: Collection[str]) -> dict[str, Structure] | None:
     """The structures with these ids, of a source as for `open_dataset`.
 
-    There are none in a dataset directory (it holds graphs) and in a file too large to be read
-    again; a structure that is no longer there, or cannot be read, is left out.
+    None for a dataset directory (it holds graphs) and a file too large to be read again; a
+    structure that is no longer there, or cannot be read, is left out.
 
     Raises:
         UserError: there is no source any more.
     """
     path = BUNDLED if data is None else data
     if (path / "dataset.json").exists() or (path.is_file() and path.stat().st_size > MAX_BYTES):
-        return {}
+        return None
     found: dict[str, Structure] = {}
     for item in open_source(path).items():
         # Looking for names is much faster than decoding a line.

@@ -20,6 +20,9 @@ DISTANCES = (2.0, 3.0)
 WIDTH = 0.5
 """Å: standard deviation of the weights around these distances."""
 
+SLICE = 4096
+"""Nodes that are described at a time."""
+
 SIZE = len(DISTANCES) * (FEATURE_SIZE + 1)
 
 
@@ -48,11 +51,14 @@ def surroundings(graphs: Sequence[CrystalGraph]) -> Surroundings:
 
 def _of_one(graph: CrystalGraph) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Elements, their atoms, and features."""
-    table = element_features()
-    described = np.c_[np.ones(len(table)), table][graph.atomic_number[graph.sender]]
+    table = np.c_[np.ones(len(element_features())), element_features()]
     number = graph.edge_multiplicity / graph.edge_multiplicity.sum(1, keepdims=True)
-    near = np.exp(-(((graph.distance[..., None] - DISTANCES) / WIDTH) ** 2) / 2)
-    node = np.einsum("nk,nkd,nkf->ndf", number, near, described).reshape(len(number), SIZE)
+    node = np.empty((len(number), SIZE))
+    for start in range(0, len(number), SLICE):  # 11 kB a node
+        own = slice(start, start + SLICE)
+        described = table[graph.atomic_number[graph.sender[own]]]
+        near = np.exp(-(((graph.distance[own][..., None] - DISTANCES) / WIDTH) ** 2) / 2)
+        node[own] = np.einsum("nk,nkd,nkf->ndf", number[own], near, described).reshape(-1, SIZE)
     element, row = np.unique(graph.atomic_number, return_inverse=True)
     share = graph.multiplicity * (row == np.arange(len(element))[:, None])  # [elements, nodes]
     atoms = share.sum(1, dtype=np.float64)

@@ -39,7 +39,7 @@ def main() -> None:
     run, other = Path(sys.argv[1]), Path(sys.argv[-1])
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        find_structures(None, {CRYSTAL})[CRYSTAL].to(str(folder / f"{CRYSTAL}.cif"))
+        (find_structures(None, {CRYSTAL}) or {})[CRYSTAL].to(str(folder / f"{CRYSTAL}.cif"))
         explain.main([str(run), str(folder / f"{CRYSTAL}.cif"), "--out", name, "--quiet"])
         embed.main(["bulk_modulus", str(BUNDLED), "--out", str(folder / "embed.csv"), "--quiet"])
         shutil.copyfile(folder / "embed.png", IMAGES / "embed.png")

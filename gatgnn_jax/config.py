@@ -235,5 +235,8 @@ class TrainConfig:
 
     @property
     def milestone_epochs(self) -> tuple[int, ...]:
-        """The epochs (counted from 0) whose first step takes the next lower rate."""
-        return tuple(round(share * self.epochs) for share in self.milestones)
+        """The epochs (counted from 0) whose first step takes the next lower rate.
+
+        The first epoch has the full rate, however few there are.
+        """
+        return tuple(max(round(share * self.epochs), 1) for share in self.milestones)

@@ -32,4 +32,4 @@ def test_structures_are_found_by_id(tmp_path):
     assert list(find_structures(unnamed, {"line 2"})) == ["line 2"]
 
     assert build([str(lines), "--out", str(tmp_path / "graphs"), "--quiet"]) == 0
-    assert find_structures(tmp_path / "graphs", ids) == {}
+    assert find_structures(tmp_path / "graphs", ids) is None

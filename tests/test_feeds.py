@@ -1,5 +1,6 @@
 """Crystals read from disk as they are needed, against all of them on the device."""
 
+import os
 from pathlib import Path
 
 import jax
@@ -29,6 +30,19 @@ def real(graph: jraph.GraphsTuple) -> jraph.GraphsTuple:
             "cluster": np.where(is_atom, known["cluster"], 0),
         }
     )
+
+
+@pytest.mark.parametrize("what", ["KEPT_BYTES", "MADE_BYTES"])
+def test_what_would_crowd_a_memory_is_streamed(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device's to keep it, or the machine's to make it."""
+    dataset, _ = open_dataset(None, GraphConfig(), limit=20)
+    arguments = dataset, np.zeros((20, 1)), {"train": np.arange(20)}, 16
+    mesh = data_mesh(jax.devices()[:1])
+    assert isinstance(feeds.make_feed(*arguments, mesh), ResidentFeed)
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    monkeypatch.setattr(feeds, what, memory)  # by the edge
+    assert isinstance(feeds.make_feed(*arguments, mesh), StreamedFeed)
+    assert isinstance(feeds.make_feed(*arguments, mesh, "never"), ResidentFeed)
 
 
 @pytest.mark.parametrize("reduce", [True, False])

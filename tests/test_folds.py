@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from data_prep.compositions import compositions
 from data_prep.errors import UserError
 from gatgnn_jax import train
 from gatgnn_jax.jobs import folds
-from gatgnn_jax.jobs.folds import Repeats, read_members, splits_of
+from gatgnn_jax.jobs.folds import Member, Repeats, read_members, splits_of
 from gatgnn_jax.training.prepare import prepare
 from tests.commands import TINY, assert_same_run, error_of, train_run
 
@@ -116,6 +117,32 @@ def test_seeds_share_a_split(tmp_path):
     table = pd.read_csv(path / "predictions.csv")
     assert "fold" not in table
     assert table.groupby("id").prediction.nunique().eq(2).all()
+
+
+@pytest.mark.slow
+def test_seeds_without_a_test_end_with_their_report(tmp_path):
+    arguments = ["--limit", "20", "--split", "80:20:0", "--epochs", "1", *TINY, "--seeds", "2"]
+    path = train_run(tmp_path / "untested", *arguments)
+    assert not (path / "parity.png").exists()
+    summary = json.loads((path / "summary.json").read_text())
+    assert summary["crystals"] == 0
+    page = (path / "report.html").read_text()
+    assert "seed-1/report.html" in page and "<img" not in page
+
+
+def test_a_metric_that_the_first_fold_lacks_is_told(monkeypatch):
+    """As there is no R² of a single crystal."""
+    monkeypatch.setattr(folds, "scores_of", lambda together: {})
+    members = [Member(f"fold-{k}", k, 0) for k in (1, 2, 3)]
+    every = [{"test_mae": 1.0, "test_r2": None}, {"test_mae": 2.0, "test_r2": 0.5}]
+    every.append({"test_mae": 3.0, "test_r2": 0.7})
+    summary = folds.summarized(
+        members, [SimpleNamespace(summary=own) for own in every], SimpleNamespace(predictions=[])
+    )
+    over = summary["over_trainings"]
+    assert over["test_mae"] == {"mean": 2.0, "std": 1.0}
+    assert over["test_r2"] == {"mean": pytest.approx(0.6), "std": pytest.approx(0.02**0.5)}
+    assert [own["test_r2"] for own in summary["trainings"]] == [None, 0.5, 0.7]
 
 
 def test_errors(tmp_path, capsys, monkeypatch):

@@ -33,6 +33,15 @@ def test_stages():
     np.testing.assert_allclose(own, expected, rtol=1e-6)
 
 
+def test_short_trainings_begin_at_the_full_rate():
+    """Of milestones that fall into one epoch both count."""
+    expected = {1: [1], 2: [1, 0.1], 3: [1, 1, 0.01], 4: [1, 1, 0.1, 0.01]}
+    for epochs, shares in expected.items():
+        own = learning_rate(TrainConfig(epochs=epochs, learning_rate=PEAK, decay=0.1), STEPS)
+        first = [float(own(epoch * STEPS)) for epoch in range(epochs)]
+        np.testing.assert_allclose(first, PEAK * np.array(shares), rtol=1e-6)
+
+
 def test_one_cycle():
     """As PyTorch's OneCycleLR: a rise from a 25th over 30 % of the steps, then to nothing."""
     own = rates(schedule="one-cycle")

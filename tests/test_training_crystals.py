@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import data_prep.surroundings
 from data_prep.config import GraphConfig
 from data_prep.graph import build_graph
 from data_prep.surroundings import SIZE, Surroundings, surroundings
@@ -137,6 +138,14 @@ def test_surroundings_do_not_depend_on_how_atoms_are_merged() -> None:
     np.testing.assert_allclose(merged.features, full.features, rtol=1e-5, atol=1e-12)
 
 
+def test_surroundings_do_not_depend_on_the_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = build_graph(rock_salt(), GraphConfig(reduce=False))  # of eight nodes
+    expected = surroundings([graph])
+    monkeypatch.setattr(data_prep.surroundings, "SLICE", 3)
+    for own, other in zip(surroundings([graph]), expected, strict=True):
+        np.testing.assert_allclose(own, other, rtol=1e-12)
+
+
 def test_the_basis_tells_elements_apart_whatever_their_mean() -> None:
     basis = element_basis()
     assert basis.shape == (SIZE // 2, 26)
@@ -191,6 +200,7 @@ def test_those_kept_fit_no_batch_of_their_own(monkeypatch: pytest.MonkeyPatch) -
     # Each has the vector that it has in training, and so is the nearest to itself.
     numbers = {i: row for row, i in enumerate(prepared.dataset.ids)}
     rows = np.array([numbers[i] for i in kept.ids])
-    vectors = trainer.predict.crystal_vectors(trainer.best, train)[rows].reshape(30, -1)
+    vectors = trainer.predict.crystal_vectors(trainer.best, train, train)
+    vectors = vectors[np.searchsorted(train, rows)].reshape(30, -1)
     _, nearest = kept.vectors.nearest(vectors, np.zeros(30, int))
     assert nearest.tolist() == [*range(30)]

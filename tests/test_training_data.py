@@ -149,6 +149,18 @@ def test_a_constant_property_is_refused(tmp_path: Path, capsys: pytest.CaptureFi
     assert "a single crystal of train has a value of x: give more" in message
 
 
+def test_validation_has_a_class_that_is_learned(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else no epoch is better than another, and untrained weights would be the best."""
+    source = write(tmp_path / "x.jsonl", lambda number: {"phase": "abc"[min(number // 6, 2)]})
+    split = {"train": IDS[:12], "val": IDS[12:18], "test": IDS[18:]}
+    (tmp_path / "split.json").write_text(json.dumps(split))
+    options = ["--data", source, "--split", tmp_path / "split.json", *SHORT]
+    message = error_of(train.main, options, capsys)
+    assert "no crystal of val has a class of phase that train has" in message
+
+
 @pytest.mark.slow
 def test_far_from_zero_is_as_good_as_near(tmp_path: Path) -> None:
     """Values that differ by thousandths, from -535,000 on: the same training, shifted."""

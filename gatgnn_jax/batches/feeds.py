@@ -32,6 +32,10 @@ CHUNK = 8192
 MEMORY_SHARE = 0.25
 """A dataset is streamed if its arrays take more than this share of a device's memory."""
 
+KEPT_BYTES, MADE_BYTES = 17, 65
+"""What an edge takes on a device (sender, bond, its distance, multiplicity, and for merged edges a
+receiver), and at most on the machine while the arrays are made."""
+
 
 class Feed(Protocol):
     """Gives compiled steps their crystals."""
@@ -140,17 +144,20 @@ def make_feed(
     mesh: Mesh,
     streaming: "Streaming" = "auto",
 ) -> Feed:
-    """The feed for a dataset, with what the network is to give [C, T] as of `network_targets`."""
-    if streaming == "always" or (streaming == "auto" and agree(_is_large(dataset, mesh))):
+    """The feed for a dataset, with what the network is to give [C, T] as of `network_targets`.
+
+    Of more edges than 32 bits can number no array can be made: they are streamed in any case.
+    """
+    too_many = dataset.edge_multiplicity.size >= 2**31
+    large = streaming == "auto" and agree(_is_large(dataset, mesh))
+    if streaming == "always" or too_many or large:
         return StreamedFeed(dataset, target, subsets, batch_size, mesh)
     return ResidentFeed(crystal_arrays(dataset, target), subsets, batch_size, mesh)
 
 
 def _is_large(dataset: GraphDataset, mesh: Mesh) -> bool:
-    """Whether a dataset's arrays would crowd a device's memory (a CPU's: the machine's)."""
-    # A sender, a bond, its distance, a multiplicity, and for merged edges a receiver.
-    needed = 17 * dataset.edge_multiplicity.size
-    limit = (mesh.local_devices[0].memory_stats() or {}).get("bytes_limit")
-    if limit is None:
-        limit = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return needed > MEMORY_SHARE * limit
+    """Whether a dataset's arrays would crowd a device's memory, or the machine's to make them."""
+    edges = dataset.edge_multiplicity.size
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    device = (mesh.local_devices[0].memory_stats() or {}).get("bytes_limit", machine)
+    return edges * KEPT_BYTES > MEMORY_SHARE * device or edges * MADE_BYTES > machine / 2

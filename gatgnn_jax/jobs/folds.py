@@ -245,11 +245,12 @@ def summarized(
 ) -> dict[str, Any]:
     """`summary.json`: metrics of each training, mean and spread over them, and of all crystals."""
     every = [own.summary for own in finished]
-    names = [
+    names = dict.fromkeys(  # a fold may lack one: of a single class there is no AUC
         name
-        for name, value in every[0].items()
+        for own in every
+        for name, value in own.items()
         if name.startswith(("test_", "val_")) and isinstance(value, int | float)
-    ]
+    )
     over = {}
     for name in names:
         known = [own[name] for own in every if isinstance(own.get(name), int | float)]

@@ -40,24 +40,32 @@ img {{ max-width: 100%; }}
 
 
 def write_folds_page(path: Path, together: Finished, summary: Mapping[str, Any]) -> None:
-    """Draw `parity.png` of all test crystals and write `report.html` around it.
+    """Draw `parity.png` of all test crystals, if there are any, and write `report.html` around it.
 
     `together` has each test crystal once, `summary` is `gatgnn_jax.jobs.folds`'.
     """
+    picture = None
+    if len(together.predictions):
+        draw_parity(together, path / "parity.png")
+        picture = base64.b64encode((path / "parity.png").read_bytes()).decode()
+    properties = together.config.properties
+    write_text(path / "report.html", folds_page(together.name, properties, summary, picture))
+
+
+def draw_parity(together: Finished, path: Path) -> None:
+    """Predicted against true values of all test crystals."""
     properties = together.config.properties
     predicted, target = (
         {"test": np.column_stack([of(p) for p in properties])}
         for of in (together.values, together.target)
     )
-    parity(predicted, target, properties, path / "parity.png")
-    picture = base64.b64encode((path / "parity.png").read_bytes()).decode()
-    write_text(path / "report.html", folds_page(together.name, properties, summary, picture))
+    parity(predicted, target, properties, path)
 
 
 def folds_page(
-    name: str, properties: Sequence[Property], summary: Mapping[str, Any], picture: str
+    name: str, properties: Sequence[Property], summary: Mapping[str, Any], picture: str | None
 ) -> str:
-    """The page; `picture` is a PNG in base 64."""
+    """The page; `picture` is a PNG in base 64, None without test crystals."""
     trainings = summary["trainings"]
     parts = [f"<h1>{escape(name)}</h1>"]
     count = "1 crystal" if summary["crystals"] == 1 else f"{summary['crystals']:,} crystals"
@@ -80,10 +88,9 @@ def folds_page(
         together = [summary["all_together"].get(key.removeprefix("test_")) for key in keys]
         rows.append(["all crystals together", "", "", *map(_short, together)])
         parts.append(f"<section><h2>{escape(p.name + unit)}</h2>{_table(head, rows)}</section>")
-    parts.append(
-        "<section><h2>Predictions</h2>"
-        f'<img alt="predicted against true values" src="data:image/png;base64,{picture}"></section>'
-    )
+    if picture is not None:
+        image = f'<img alt="predicted against true values" src="data:image/png;base64,{picture}">'
+        parts.append(f"<section><h2>Predictions</h2>{image}</section>")
     links = " · ".join(
         f'<a href="{escape(own["name"])}/report.html">{escape(own["name"])}</a>'
         for own in trainings

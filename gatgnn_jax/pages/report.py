@@ -48,6 +48,9 @@ def write_report(run: RunDirectory, dataset: GraphDataset, source: Path | None) 
     step = np.linspace(0, len(small) - 1, min(len(small), MAX_SYMMETRIES)).round().astype(int)
     sample = {small[k] for k in step}
     by_id = find_structures(source, {ids[row] for row in worst | sample})
+    gone = "not found in the data any more"
+    if by_id is None:
+        by_id, gone = {}, "of data that are not read again: graphs, or a file of more than 64 MB"
     structures = {row: by_id[ids[row]] for row in worst | sample if ids[row] in by_id}
     systems = crystal_systems({row: structures[row] for row in sample if row in structures})
     found = len(sample & structures.keys())
@@ -55,7 +58,7 @@ def write_report(run: RunDirectory, dataset: GraphDataset, source: Path | None) 
         f"with more than {MAX_ATOMS} atoms, too many to look for their symmetry": len(finished.test)
         - len(small),
         f"left out, as {MAX_SYMMETRIES} tell enough": len(small) - len(sample),
-        "not found in the data any more": len(sample) - found,
+        gone: len(sample) - found,
         "of a symmetry that spglib does not determine": found - len(systems),
     }
     numbers = report_numbers(finished, cells, systems, without)

@@ -1,7 +1,7 @@
 """Predictions of a trained model: of crystals as they come, or of a whole dataset on the device."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -182,24 +182,40 @@ class DatasetPredictor:
 
     def outputs(self, model: ModelState, subset: np.ndarray) -> np.ndarray:
         """Each member's outputs [C, M, outputs]; NaN for the other crystals."""
-        return self._predict(model, subset, "output")
-
-    def crystal_vectors(self, model: ModelState, subset: np.ndarray) -> np.ndarray:
-        """Each member's vector of each crystal [C, M, F]; NaN for the other crystals."""
-        return self._predict(model, subset, "crystal_vector")
-
-    def _predict(
-        self, model: ModelState, subset: np.ndarray, what: Literal["output", "crystal_vector"]
-    ) -> np.ndarray:
-        parts = self.feed.plan.deal(subset)
-        # One batch a call: with the steps of a part the program would be another for each subset.
-        batches = parts.reshape(-1, 1, parts.shape[-1])
+        batches = self._batches(subset)
         found: list[jax.Array] = []
         for data, batch in self.feed(batches):
             if found:  # so that no more crystals wait on the devices than are needed
                 found[-1].block_until_ready()
-            found.append(getattr(self.program(model.params, model.stats, data, batch), what))
+            found.append(self.program(model.params, model.stats, data, batch).output)
         return in_dataset_order(np.stack(whole(found)), batches, self.feed.num_crystals)
+
+    def crystal_vectors(
+        self, model: ModelState, rows: np.ndarray, subset: np.ndarray
+    ) -> np.ndarray:
+        """Each member's vector [R, M, F] of some crystals of a subset that batches are planned for.
+
+        No more of them are in memory at once than a batch has.
+        """
+        place = np.full(self.feed.num_crystals, -1)
+        place[rows] = np.arange(len(rows))
+        batches = self._batches(subset)
+        places = np.where(batches >= 0, place[batches], -1)  # of each crystal in the result
+        some = (places >= 0).any(axis=(1, 2))
+        found: list[np.ndarray] = []
+        for (data, batch), own in zip(self.feed(batches[some]), places[some], strict=True):
+            vectors = self.program(model.params, model.stats, data, batch).crystal_vector
+            found.append(whole(vectors)[own >= 0])
+        order = places[some][places[some] >= 0]
+        return np.concatenate(found)[np.argsort(order)]
+
+    def _batches(self, subset: np.ndarray) -> np.ndarray:
+        """The subset's crystals [batches, 1, B].
+
+        One batch a call: with the steps of a part the program would be another for each subset.
+        """
+        parts = self.feed.plan.deal(subset)
+        return parts.reshape(-1, 1, parts.shape[-1])
 
 
 def judged(

@@ -1,6 +1,6 @@
 """What a dataset gives to train on: properties, targets, and crystals by subset."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -122,6 +122,19 @@ def _number_classes(p: Property, dataset: GraphDataset) -> tuple[str, ...]:
     return tuple(map(number_name, known.tolist())) or ("missing",)
 
 
+def _check_classes(
+    properties: Sequence[Property], target: np.ndarray, subsets: Mapping[str, np.ndarray]
+) -> None:
+    """Make sure that the validation crystals can tell how well a classification is learned."""
+    for t, p in enumerate(properties):
+        train, val = (np.unique(target[subsets[name], t]) for name in ("train", "val"))
+        if p.task == "classification" and not np.isin(val, train[~np.isnan(train)]).any():
+            raise UserError(
+                f"no crystal of val has a class of {p.name} that train has: the best epoch could "
+                "not be chosen; deal the crystals otherwise (--split, --seed)"
+            )
+
+
 def training_data(
     dataset: GraphDataset,
     skipped: Sequence[Skipped],
@@ -169,6 +182,7 @@ def training_data(
     for p, known in zip(properties, ~np.isnan(target[dealt.subsets["val"]]).all(0), strict=True):
         if not known:
             raise UserError(f"no crystal of val has a usable value of {p.name}")
+    _check_classes(properties, target, dealt.subsets)
     notes = [*dealt.notes, *class_notes(properties, target, dealt.subsets["train"])]
     for p in properties:
         own = dataset.faults.get(p.column, {})

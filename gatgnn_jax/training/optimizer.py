@@ -1,5 +1,6 @@
 """AdamW, the schedule of its learning rate, and which parts of a network keep their weights."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,7 +27,9 @@ def learning_rate(config: TrainConfig, steps_per_epoch: int) -> optax.Schedule:
     peak, steps = config.learning_rate, config.epochs * steps_per_epoch
     match config.schedule:
         case "piecewise":
-            drops = {epoch * steps_per_epoch: config.decay for epoch in config.milestone_epochs}
+            # In a short training two milestones may be one epoch.
+            count = Counter(config.milestone_epochs)
+            drops = {epoch * steps_per_epoch: config.decay**n for epoch, n in count.items()}
             return optax.piecewise_constant_schedule(peak, drops)
         case "one-cycle":  # Smith & Topin 2018, with the shape of torch's OneCycleLR
             return optax.cosine_onecycle_schedule(steps, peak, WARM_UP)

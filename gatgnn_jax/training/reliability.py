@@ -36,17 +36,15 @@ def measure_distances(
     train, val = trainer.subsets["train"], trainer.subsets["val"]
     rng = np.random.default_rng(trainer.config.train.seed)
     kept = np.sort(rng.permutation(train)[:MOST_CRYSTALS])
-
-    def vectors_of(rows: np.ndarray, subset: np.ndarray) -> np.ndarray:
-        # Batches are planned for whole subsets: those of a part of one may be larger.
-        return trainer.predict.crystal_vectors(trainer.best, subset)[rows].reshape(len(rows), -1)
-
-    of_val = vectors_of(val, val)
+    of_kept, of_val = (
+        trainer.predict.crystal_vectors(trainer.best, rows, subset).reshape(len(rows), -1)
+        for rows, subset in ((kept, train), (val, val))
+    )
     training = fit_training_crystals(
         dataset.ids[kept],
         np.array([formula(cell) for cell in compositions(dataset, kept)]),
         trainer.target[kept],
-        vectors_of(kept, train),
+        of_kept,
         surroundings([dataset.crystal(row) for row in kept]),
     )
     around = surroundings([dataset.crystal(row) for row in val])
