@@ -183,6 +183,7 @@ def test_a_far_crystal_gets_the_warning(training: TrainingCrystals) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_those_kept_fit_no_batch_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """66 crystals train in three batches of 22; the 30 that are kept would make one of 30."""
     monkeypatch.setattr(reliability, "MOST_CRYSTALS", 30)
