@@ -157,27 +157,26 @@ def test_killed_and_resumed_every_crystal_is_accounted_for_once(untrained, tmp_p
     for place in (600, 350, 120, 0):
         lines.insert(place, json.dumps({"id": f"broken-{place}", "cif": "nothing"}))
     source.write_text("\n".join(lines) + "\n")
-    command = [sys.executable, "-m", "gatgnn_jax.predict", untrained, source, "--batch-size=32"]
-    options = ["--workers=1", "--out"]
-    assert (
-        predict.main([*map(str, [*command[3:], *options, tmp_path / "whole.csv"]), "--quiet"]) == 0
-    )
+    options = ["--batch-size=32", "--workers=1"]
+    command = [sys.executable, "-m", "gatgnn_jax.predict", untrained, source, *options, "--out"]
+    assert predict_to(tmp_path / "whole.csv", untrained, source, options=options) == 0
     whole = pd.read_csv(tmp_path / "whole.csv")
 
     out = tmp_path / "killed" / "table.csv"
     state = out.with_name("table.csv.part.json")
     for least in (100, 300):
-        process = subprocess.Popen([*command, *options, out], stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen([*command, out], stdout=subprocess.PIPE, text=True)
         while process.poll() is None and (not state.exists() or read(state)["done"] < least):
             time.sleep(0.01)
         process.kill()
         printed, _ = process.communicate()
         assert not out.exists()
         # What a batch that was cut off would leave behind.
-        with out.with_name("table.csv.part").open("a") as part:
-            part.write("mp-1,1.5,log10(G")
+        for name, text in {"part": "mp-1,1.5,log10(G", "part.skipped": '["broken-0", "no'}.items():
+            with out.with_name(f"table.csv.{name}").open("a") as part:
+                part.write(text)
     assert "going on after" in printed
-    assert predict_to(out, untrained, source, options=["--batch-size=32", "--workers=1"]) == 0
+    assert predict_to(out, untrained, source, options=options) == 0
     table = pd.read_csv(out)
     assert table.id.tolist() == [row["id"] for row in bundled_rows(600)]
     np.testing.assert_allclose(table.prediction, whole.prediction, rtol=1e-4)
@@ -198,14 +197,15 @@ def test_other_files_are_not_gone_on_with(untrained, tmp_path):
     """Rows of an unfinished prediction count only if model and files are the same."""
     (tmp_path / "a.cif").write_text(CIF)
     out = tmp_path / "table.csv"
-    part, state = out.with_name("table.csv.part"), out.with_name("table.csv.part.json")
+    names = ("part", "part.json", "part.skipped")
+    part, state, skipped = (out.with_name(f"table.csv.{name}") for name in names)
     unfinished = {"key": "of others", "bytes": 20, "done": 1, "rows": 1, "warnings": 0}
     part.write_text("id,prediction\nold,1\n")
-    state.write_text(json.dumps(unfinished | {"skipped": []}))
+    state.write_text(json.dumps(unfinished | {"skipped_bytes": 0}))
+    skipped.touch()
     assert predict_to(out, untrained, tmp_path / "a.cif") == 0
     assert pd.read_csv(out).id.tolist() == ["a"]
-    assert not part.exists()
-    assert not state.exists()
+    assert [path.suffix for path in tmp_path.iterdir() if path != out] == [".cif"]
 
 
 def test_a_list_on_standard_input(untrained, tmp_path, monkeypatch):
