@@ -62,11 +62,9 @@ def test_words_stand_beside_numbers() -> None:
 
 
 def test_numbers_and_words_are_classes_by_name_or_place() -> None:
-    raw = np.array([1, 2, 5, np.nan])
-    np.testing.assert_array_equal(class_numbers(raw, ("1", "5")), [0, np.nan, 1, np.nan])
+    raw, dates = np.array([1, 2, 20230105, np.nan]), ("1", "20230101", "20230105")
+    np.testing.assert_array_equal(class_numbers(raw, dates), [0, np.nan, 2, np.nan])
     np.testing.assert_array_equal(class_numbers(raw, PHASES), [1, 2, np.nan, np.nan])
-    dates = np.array([20230102.0, 20230101])
-    np.testing.assert_array_equal(class_numbers(dates, ("20230101", "20230102")), [1, 0])
     words = ("other", "odd", "cubic")  # of another table, so in another order
     np.testing.assert_array_equal(
         class_numbers(np.array([0.0, 1, 2]), PHASES, words), [2, np.nan, 0]
