@@ -157,8 +157,8 @@ class BatchPlan:
         self.sizes = sizes[:4]
         self.devices = devices
         self.batch_size = batch_size
-        all_strata = [self._strata(subset) for subset in subsets]
-        shares = np.concatenate([self._shares(own, self._owners(own)) for own in all_strata])
+        largest = [self._largest(self._strata(subset)) for subset in subsets]
+        shares = np.concatenate([self._shares(own, self._owners(own)) for own in largest])
         crystals, nodes, edges, bonds, atoms = map(int, shares.max(axis=0))
         if sizes.slots is not None:
             edges = nodes * sizes.slots
@@ -175,8 +175,9 @@ class BatchPlan:
             ValueError: it is none of the planned subsets, and has batches larger than theirs.
         """
         strata = self._strata(subset)
-        owner = self._owners(strata)
-        if (self._shares(strata, owner) > np.array(self.shape)).any():
+        largest = self._largest(strata)
+        owner = self._owners(largest)
+        if (self._shares(largest, owner) > np.array(self.shape)).any():
             raise ValueError("crystals that were not planned for, and do not fit: plan this subset")
         if rng is not None:
             strata = rng.permuted(strata, axis=1)
@@ -212,24 +213,22 @@ class BatchPlan:
         rows = [(sizes[strata] * (strata >= 0)).max(axis=1) for sizes in self.sizes]
         return np.stack([np.ones(len(strata), np.int64), *rows], axis=1)
 
-    def _owners(self, strata: np.ndarray) -> np.ndarray:
-        """The device that each stratum goes to [strata].
+    def _owners(self, largest: np.ndarray) -> np.ndarray:
+        """The device that each stratum goes to [strata], by what it gives at most.
 
         Largest first, each goes to the device that it fills least, where the fill is that of the
         kind of which there is most: the rule of the longest processing time for several kinds.
         """
-        largest = self._largest(strata)
         share = largest / largest.sum(axis=0)
         filled = np.zeros((self.devices, share.shape[1]))
-        owner = np.empty(len(strata), np.int64)
+        owner = np.empty(len(largest), np.int64)
         for number, own in enumerate(share):
             owner[number] = (filled + own).max(axis=1).argmin()
             filled[owner[number]] += own
         return owner
 
-    def _shares(self, strata: np.ndarray, owner: np.ndarray) -> np.ndarray:
+    def _shares(self, largest: np.ndarray, owner: np.ndarray) -> np.ndarray:
         """What each device gets of a batch at most: [devices, 5]."""
-        largest = self._largest(strata)
         return np.stack([largest[owner == d].sum(axis=0) for d in range(self.devices)])
 
 

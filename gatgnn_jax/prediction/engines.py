@@ -202,12 +202,12 @@ class DatasetPredictor:
         batches = self._batches(subset)
         places = np.where(batches >= 0, place[batches], -1)  # of each crystal in the result
         some = (places >= 0).any(axis=(1, 2))
+        batches, places = batches[some], places[some]
         found: list[np.ndarray] = []
-        for (data, batch), own in zip(self.feed(batches[some]), places[some], strict=True):
+        for (data, batch), own in zip(self.feed(batches), places, strict=True):
             vectors = self.program(model.params, model.stats, data, batch).crystal_vector
             found.append(whole(vectors)[own >= 0])
-        order = places[some][places[some] >= 0]
-        return np.concatenate(found)[np.argsort(order)]
+        return np.concatenate(found)[np.argsort(places[places >= 0])]
 
     def _batches(self, subset: np.ndarray) -> np.ndarray:
         """The subset's crystals [batches, 1, B].

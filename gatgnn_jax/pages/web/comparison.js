@@ -63,7 +63,8 @@ class Against extends Chart {
   constructor(property, rows, state) {
     const sizes = run => rows.map(row => Math.abs(errorOf(property, run, row)));
     const both = [...sizes(state.first), ...sizes(state.second)].filter(size => size > 0);
-    const floor = both.reduce((a, b) => Math.max(a, b), 1e-12) / 1000;  // errors of nearly nothing stand at the edge
+    // Errors of nearly nothing stand at the edge.
+    const floor = both.reduce((a, b) => Math.max(a, b), 1e-12) / 1000;
     const axis = run => axisOf(both.map(size => Math.max(size, floor)), { log: true,
       label: `error of ${short(RUNS[run].name)}${property.unit && `, ${property.unit}`}` });
     super("errors of two runs", axis(state.first), axis(state.second));
