@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from data_prep.errors import UserError
-from data_prep.reading.given import Given
+from data_prep.reading.given import Given, as_list
 from gatgnn_jax import Predictor, fit
 from tests.commands import untrained_run
 from tests.crystals import diamond, rock_salt
@@ -63,3 +63,18 @@ def test_what_is_no_crystal(tmp_path: Path, arguments: tuple, words: str) -> Non
     with pytest.raises(UserError, match=words):
         fit(*arguments, run_dir=tmp_path / "run", quiet=True)
     assert not (tmp_path / "run").exists()
+
+
+def test_which_column_is_meant() -> None:
+    """The one that holds structures; of two nobody knows which, and paths are none."""
+    before, after = rock_salt(), diamond()
+    text = before.to(fmt="cif")
+    paths = pd.DataFrame({"final_structure": [None, after], "file": ["a.cif", "b.cif"]})
+    assert as_list(paths)[1] is after
+    assert as_list(paths[["file"]]) == ["a.cif", "b.cif"]
+    for beside in ({"final_structure": [after]}, {"relaxed": [after]}, {"cif": [text]}):
+        table = pd.DataFrame({"structure": [before]} | beside)
+        (other,) = beside
+        with pytest.raises(UserError, match=f"2 columns of structures, structure, {other}: give"):
+            as_list(table)
+        assert as_list(table.drop(columns=other)) == [before]

@@ -63,22 +63,27 @@ def structure_column(table: pd.DataFrame) -> str:
     """The column that holds structures.
 
     Raises:
-        UserError: none does, or several do.
+        UserError: none does, or several do: which of two relaxations is meant, only the user knows.
     """
-    for name in STRUCTURE_COLUMNS:
+    found = [name for name in table.columns if _holds_structures(name, table[name])]
+    if len(found) > 1:
+        named = ", ".join(map(one_line, found))
+        raise UserError(
+            f"the table has {len(found)} columns of structures, {named}: give it with one, as by "
+            f"table.drop(columns={found[1]!r})"
+        )
+    for name in (*found, *STRUCTURE_COLUMNS):
         if name in table.columns:
             return name
-    found = [
-        name
-        for name in table.columns
-        if len(table) and isinstance(table[name].iloc[0], IStructure | Atoms)
-    ]
-    if len(found) != 1:
-        named = ", ".join(map(one_line, table.columns)) or "none"
-        raise UserError(
-            f"the table has no column of structures: name one 'structure'. It has: {named}"
-        )
-    return found[0]
+    named = ", ".join(map(one_line, table.columns)) or "none"
+    raise UserError(f"the table has no column of structures: name one 'structure'. It has: {named}")
+
+
+def _holds_structures(name: str, column: pd.Series) -> bool:
+    """Whether its first row that is not empty is one; a text or dictionary by the name as well."""
+    first = next(iter(column.dropna()), None)
+    is_content = isinstance(first, Mapping) or (isinstance(first, str) and is_text(first))
+    return isinstance(first, IStructure | Atoms) or (is_content and name in STRUCTURE_COLUMNS)
 
 
 @dataclass(frozen=True)
