@@ -10,6 +10,7 @@ from data_prep.settings import ADDED_LATER, check_types
 
 Precision = Literal["float32", "tensorfloat32", "bfloat16"]
 ScheduleName = Literal["piecewise", "one-cycle", "cosine"]
+OptimizerName = Literal["adamw", "sgd"]
 
 
 def _check_at_least(config: Any, name: str, least: int) -> None:
@@ -134,7 +135,8 @@ class TrainConfig:
             of the steps and down to nothing after it (one-cycle), or down to 0 (cosine).
         milestones: when the rate drops, as shares of the epochs (piecewise).
         decay: the factor at each milestone (piecewise).
-        weight_decay: AdamW's.
+        optimizer: how a gradient becomes a step: AdamW, or SGD with a momentum of 0.9.
+        weight_decay: the share of a parameter that a step of learning rate 1 would take off.
         decay_norms: let weight decay act on every parameter; off: not on biases and batch norms.
         standardize: let the network give regression targets in standard deviations from the mean of
             the training crystals; the loss counts in these units.
@@ -164,6 +166,7 @@ class TrainConfig:
     schedule: ScheduleName = field(default="piecewise", metadata=ADDED_LATER)
     milestones: tuple[float, ...] = (0.5, 0.75)
     decay: float = 0.1
+    optimizer: OptimizerName = field(default="adamw", metadata=ADDED_LATER)
     weight_decay: float = 0.1
     decay_norms: bool = field(default=True, metadata=ADDED_LATER)
     standardize: bool = True

@@ -72,9 +72,10 @@ def loss_sums(
                 loss = loss * jnp.asarray(p.class_weights)[label]
             error = (output.argmax(-1) != label).astype(jnp.float32)
         else:
-            difference = output[:, 0] - value
-            loss = optax.huber_loss(difference, delta=huber_delta)
-            error = jnp.abs(difference) * p.scale
+            size = jnp.abs(output[:, 0] - value)
+            linear = huber_delta * (size - huber_delta / 2)  # optax's rounds small gradients off
+            loss = jnp.where(size <= huber_delta, size**2 / 2, linear)
+            error = size * p.scale
         if weight is not None:
             loss = loss * weight
         totals.append([jnp.where(known, x, 0.0).sum() for x in (loss, error, 1.0)])

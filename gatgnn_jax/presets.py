@@ -125,9 +125,9 @@ PRESETS: dict[PresetName, Preset] = {
         ),
     ),
     # The other networks on equal terms: in their published sizes, on the graphs that the GATGNN
-    # paper names after them, with its training. (CGCNN itself was trained by SGD with momentum 0.9
-    # and a rate of 0.01 to 0.05, dropping tenfold once; MEGNet by Adam with 1e-3, on all
-    # neighbours within 4 Å and finer Gaussians.)
+    # paper names after them, with its training. (How they were trained themselves:
+    # `models_as_published` in benchmarks/paper/studies.py. MEGNet has all neighbours within 4 Å
+    # and finer Gaussians.)
     "cgcnn": Preset(model=PUBLISHED_SIZES["cgcnn"]),
     "megnet": Preset(
         graph=GRAPH_PRESETS["megnet"], model=replace(PUBLISHED_SIZES["megnet"], gaussian_step=0.5)

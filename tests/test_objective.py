@@ -1,5 +1,6 @@
 """Losses against numbers worked out by hand."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -26,6 +27,19 @@ def test_the_loss_turns_linear_at_delta(delta: float, expected: float):
     np.testing.assert_allclose(sums.loss, [expected], rtol=1e-6)
     np.testing.assert_allclose(sums.error, [2 * (0.1 + 0.5 + 3)], rtol=1e-6)
     assert sums.count.tolist() == [3]
+
+
+@pytest.mark.parametrize("delta", [0.1, 1.0, 1e9])
+def test_the_gradient_is_the_error_up_to_delta(delta: float):
+    """With a large delta it is that of half the squared error."""
+    errors = np.array([[-4.0], [-0.5], [0.05], [0.0], [2.0]], np.float32)
+    plain = Property("energy", "energy")
+
+    def loss(output: jax.Array) -> jax.Array:
+        return loss_sums(output, jnp.zeros_like(errors), [plain], delta).loss.sum()
+
+    own = jax.grad(loss)(jnp.asarray(errors))
+    np.testing.assert_allclose(own, np.clip(errors, -delta, delta), rtol=1e-6)
 
 
 def test_energies_that_differ_little_far_from_zero_stay_apart():

@@ -113,7 +113,8 @@ def test_a_network_that_does_not_exist(copy, name):
 def test_settings_that_older_runs_lack_mean_their_defaults(copy):
     text = (copy / "config.json").read_text()
     config = RunConfig.from_json(text)
-    later = ["model.residual", "model.layer_options", "train.schedule", "train.decay_norms"]
+    settings = ["schedule", "decay_norms", "optimizer"]
+    later = ["model.residual", "model.layer_options", *(f"train.{name}" for name in settings)]
     for place in (*later, "graph.clusters"):
         text = edited(text, place, MISSING)
     assert RunConfig.from_json(text) == config

@@ -4,6 +4,7 @@ import math
 import re
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pandas as pd
@@ -108,3 +109,18 @@ def test_what_decays(decay_norms):
     for path, share in own.items():
         if path not in kept:
             np.testing.assert_allclose(share, 1 - 0.1 * 0.5, rtol=1e-5)
+
+
+def test_sgd_keeps_its_direction():
+    """Written out: v ← 0.9 v + g, then w ← w − rate · (v + decay · w)."""
+    config = TrainConfig(optimizer="sgd", learning_rate=0.1, weight_decay=0.5, epochs=2)
+    optimizer = make_optimizer(config, steps_per_epoch=1)
+    weight, gradients = 2.0, [1.0, -3.0]
+    own, state = {"w": jnp.array([weight])}, optimizer.init({"w": jnp.array([weight])})
+    direction = 0.0
+    for rate, gradient in zip((0.1, 0.01), gradients, strict=True):
+        change, state = optimizer.update({"w": jnp.array([gradient])}, state, own)
+        own = optax.apply_updates(own, change)
+        direction = 0.9 * direction + gradient
+        weight -= rate * (direction + 0.5 * weight)
+        np.testing.assert_allclose(own["w"], [weight], rtol=1e-5)

@@ -21,14 +21,8 @@ from benchmarks.paper.features import features, features_markdown
 from benchmarks.paper.figures import figure4, table5, table5_markdown
 from benchmarks.paper.networks import compare, models_markdown, speeds
 from benchmarks.paper.paired import FIRST, compare_methods
-from benchmarks.paper.studies import (
-    FULL_EPOCHS,
-    STUDIES,
-    in_full,
-    large,
-    models,
-    models_as_published,
-)
+from benchmarks.paper.recipes import large, models, models_as_published
+from benchmarks.paper.studies import FULL_EPOCHS, STUDIES, in_full
 from benchmarks.paper.trainings import Place, Training, train_all
 from data_prep.errors import UserError
 from data_prep.files import write_text
@@ -69,7 +63,8 @@ class Options:
     property: str | None = None
     """Only the rows of this property."""
     full: bool = False
-    """The paper's training size and epochs for all rows, instead of samples of the large sets."""
+    """The paper's training size and epochs for all rows, instead of samples of the large sets; of
+    `models` every network by its own paper's recipe too."""
     jobs: int = max(os.cpu_count() or 1, 1)
     """Trainings at once, each on its share of the cores; 1 on a GPU."""
     out: Path = Path("benchmarks/results")
@@ -132,7 +127,7 @@ NETWORKS = {"models": models, "large": large}
 
 
 def networks(options: Options) -> None:
-    """Train every network; with `--full` the paper's recipe too, where there are folds."""
+    """Train every network; with `--full` by its own recipe too, where there are folds."""
     trainings = of_property(options, NETWORKS[options.name]())
     place = Place(options.data_dir, options.runs)
     speeds: list[results.Row] = []

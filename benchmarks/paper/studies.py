@@ -7,7 +7,6 @@ stated size; `in_full` makes the paper's size and epochs of them.
 from dataclasses import replace
 
 from benchmarks.paper.trainings import Sample, Training
-from gatgnn_jax.presets import PresetName
 
 ELASTIC = "mp_elastic.jsonl.gz"
 ELASTIC_SPLIT = "mp_elastic_split.json"
@@ -18,10 +17,7 @@ MEGNET = "mp_megnet.jsonl.gz"
 FULL_EPOCHS = 500
 ABLATION_EPOCHS = 60
 START_EPOCHS = 100
-FOLDS_EPOCHS = 50
-LARGE_EPOCHS = 30
 SAMPLE = Sample(3000, 1000, 1000)
-LARGE = Sample(14000, 2000, 4000)
 SAMPLE_NOTE = "a random sample"
 MODULI = "bulk_modulus,shear_modulus,poisson_ratio"
 
@@ -204,67 +200,6 @@ def transfer() -> list[Training]:
         replace(gated, method=method, options=options, train_size=size)
         for size in sizes
         for method, options in starts.items()
-    ]
-
-
-RECIPE = (
-    "--schedule=one-cycle", "--learning-rate=2e-3", "--weight-decay=0.01", "--batch-size=64",
-    "--huber-delta=0.1", "--averaging=0.998",
-)  # fmt: skip
-"""Batches of 64 and a one-cycle rate suit all networks (docs/experiments.md)."""
-
-NETWORKS: dict[str, tuple[PresetName, tuple[str, ...]]] = {
-    "GATGNN": ("paper-cgcnn", ()),
-    "AGAT": ("paper-cgcnn", TABLE_4_METHODS["AGAT"]),
-    "GAT": ("paper-cgcnn", TABLE_4_METHODS["GAT"]),
-    "CGCNN": ("cgcnn", ()),
-    "MEGNet": ("paper-cgcnn", ("--model=megnet",)),
-    "gated GATGNN": ("gated", ()),
-}
-"""The presets that networks start from, all with CGCNN's graphs, and further settings."""
-
-
-def models() -> list[Training]:
-    """Every network on the same crystals with the same training; five folds, so that each crystal
-    is predicted once by networks that have not seen its formula."""
-    return [
-        Training(
-            MODULI,
-            method,
-            ELASTIC_ALL,
-            None,
-            preset,
-            FOLDS_EPOCHS,
-            (*RECIPE, *options, "--folds=5"),
-            note="one recipe",
-        )
-        for method, (preset, options) in NETWORKS.items()
-    ]
-
-
-def models_as_published() -> list[Training]:
-    """The same with the GATGNN paper's training, which is no other network's own."""
-    return [
-        replace(
-            training,
-            epochs=FULL_EPOCHS,
-            options=tuple(o for o in training.options if o not in RECIPE),
-            note="the paper's",
-        )
-        for training in models()
-        if training.preset != "gated"
-    ]
-
-
-def large() -> list[Training]:
-    """The networks where there are more crystals: equal data, epochs and training for all."""
-    networks = {name: NETWORKS[name] for name in ("GATGNN", "CGCNN", "MEGNet", "gated GATGNN")}
-    networks["gated GATGNN, 128 neurons"] = ("gated", ("--neurons=128",))
-    alike = Training("", "", CGCNN, LARGE, "", LARGE_EPOCHS, note="one recipe")
-    return [
-        replace(alike, target=target, method=method, preset=preset, options=(*RECIPE, *options))
-        for target in ("formation_energy", "band_gap")
-        for method, (preset, options) in networks.items()
     ]
 
 

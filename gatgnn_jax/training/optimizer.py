@@ -1,4 +1,4 @@
-"""AdamW, the schedule of its learning rate, and which parts of a network keep their weights."""
+"""The optimizer, the schedule of its rate, and which parts of a network keep their weights."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -17,6 +17,9 @@ ALIASES = {"agat": "layers", "embed": "embed_"}
 
 NEW_PART = "out"
 """What a run has of its own that starts from one of another property: the last layer."""
+
+MOMENTUM = 0.9
+"""Of SGD: how much of the last step's direction the next one keeps."""
 
 WARM_UP = 0.3
 """The share of a cycle's steps in which the learning rate rises, from a 25th of its peak."""
@@ -44,9 +47,9 @@ def rate_of_epoch(config: TrainConfig, steps_per_epoch: int, epoch: int) -> floa
 
 
 def make_optimizer(config: TrainConfig, steps_per_epoch: int) -> optax.GradientTransformation:
-    """AdamW with the schedule and the decay of the settings."""
+    """What the settings name, with their schedule and decay."""
     schedule = learning_rate(config, steps_per_epoch)
-    optimizer = _adamw(config, schedule)
+    optimizer = _optimizer(config, schedule)
     if config.taken_rate < 1 or config.warm_up:
         alone = round(config.warm_up * config.epochs) * steps_per_epoch
 
@@ -54,16 +57,24 @@ def make_optimizer(config: TrainConfig, steps_per_epoch: int) -> optax.GradientT
             # Weight decay counts by the rate too, so that at 0 nothing moves.
             return jnp.where(step < alone, 0, schedule(step) * config.taken_rate)
 
-        kinds = {"new": optimizer, "taken": _adamw(config, of_taken)}
+        kinds = {"new": optimizer, "taken": _optimizer(config, of_taken)}
         optimizer = optax.partition(kinds, _new_or_taken)
     return freeze(optimizer, config.frozen_parts) if config.frozen_parts else optimizer
 
 
-def _adamw(config: TrainConfig, schedule: optax.Schedule) -> optax.GradientTransformation:
-    if not config.decay_norms:
-        return optax.adamw(schedule, weight_decay=config.weight_decay, mask=decayed)
+def _optimizer(config: TrainConfig, schedule: optax.Schedule) -> optax.GradientTransformation:
+    mask = None if config.decay_norms else decayed
+    match config.optimizer:
+        case "adamw":
+            optimizer = optax.adamw(schedule, weight_decay=config.weight_decay, mask=mask)
+        case "sgd":  # with AdamW's decay, beside the gradient: SGDW of Loshchilov & Hutter 2019
+            optimizer = optax.chain(
+                optax.trace(MOMENTUM),
+                optax.add_decayed_weights(config.weight_decay, mask),
+                optax.scale_by_learning_rate(schedule),
+            )
     # As one vector: an update an array would be half of all the kernels that XLA compiles.
-    return optax.flatten(optax.adamw(schedule, weight_decay=config.weight_decay))
+    return optimizer if mask else optax.flatten(optimizer)
 
 
 def _new_or_taken(params: Any) -> Any:
