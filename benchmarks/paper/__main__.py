@@ -62,6 +62,8 @@ class Options:
     """Other than the study's own."""
     property: str | None = None
     """Only the rows of this property."""
+    method: str | None = None
+    """Only the rows of this method."""
     full: bool = False
     """The paper's training size and epochs for all rows, instead of samples of the large sets; of
     `models` every network by its own paper's recipe too."""
@@ -75,7 +77,7 @@ class Options:
 
 def chosen(options: Options) -> list[Training]:
     """The trainings of a study, as the options change them."""
-    trainings = of_property(options, STUDIES[options.name]())
+    trainings = asked_for(options, STUDIES[options.name]())
     if options.full:
         trainings = [in_full(t) for t in trainings]
     if options.epochs is not None:
@@ -83,12 +85,16 @@ def chosen(options: Options) -> list[Training]:
     return trainings
 
 
-def of_property(options: Options, trainings: list[Training]) -> list[Training]:
-    """Those of the property asked for, or all."""
-    if options.property is None:
-        return trainings
-    if not (own := [t for t in trainings if t.target == options.property]):
-        raise UserError(f"{options.name} has no row of {options.property}")
+def asked_for(options: Options, trainings: list[Training]) -> list[Training]:
+    """Those of the property and the method asked for, or all."""
+    own = [
+        t
+        for t in trainings
+        if options.property in (None, t.target) and options.method in (None, t.method)
+    ]
+    if not own:
+        asked = " and ".join(filter(None, (options.property, options.method)))
+        raise UserError(f"{options.name} has no row of {asked}")
     return own
 
 
@@ -128,7 +134,7 @@ NETWORKS = {"models": models, "large": large}
 
 def networks(options: Options) -> None:
     """Train every network; with `--full` by its own recipe too, where there are folds."""
-    trainings = of_property(options, NETWORKS[options.name]())
+    trainings = asked_for(options, NETWORKS[options.name]())
     place = Place(options.data_dir, options.runs)
     speeds: list[results.Row] = []
     if options.name == "models":
