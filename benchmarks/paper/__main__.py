@@ -133,14 +133,18 @@ NETWORKS = {"models": models, "large": large}
 
 
 def networks(options: Options) -> None:
-    """Train every network; with `--full` by its own recipe too, where there are folds."""
-    trainings = asked_for(options, NETWORKS[options.name]())
+    """Train the networks asked for; with `--full` by their own recipes too, where there are folds.
+
+    The table has all that are trained.
+    """
+    trainings = NETWORKS[options.name]()
+    own = models_as_published() if options.name == "models" else []
     place = Place(options.data_dir, options.runs)
-    speeds: list[results.Row] = []
-    if options.name == "models":
-        speeds = speeds_once(options, trainings, place)
-        trainings += models_as_published() if options.full else []
-    rows = compare(place, trainings, options.jobs)
+    speeds = speeds_once(options, trainings, place) if options.name == "models" else []
+    wanted = asked_for(options, trainings + (own if options.full else []))
+    for _ in train_all(place, [(training, 0) for training in wanted], options.jobs):
+        pass
+    rows = compare(place, [t for t in trainings + own if place.is_finished(t, 0)])
     path = options.out / f"{options.name}.json"
     results.write_rows(path, rows)
     publish(options, models_markdown(rows, speeds))

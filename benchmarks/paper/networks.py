@@ -11,7 +11,7 @@ from rich.progress import track
 from benchmarks import provenance
 from benchmarks.paper.paired import above
 from benchmarks.paper.results import Row, absolute_errors, difference, settings_of
-from benchmarks.paper.trainings import Place, Training, train_all
+from benchmarks.paper.trainings import Place, Training
 from gatgnn_jax.devices.chosen import use_device
 from gatgnn_jax.jobs.folds import is_several, read_members
 from gatgnn_jax.jobs.train_options import asked_for, parse
@@ -63,19 +63,14 @@ def speeds(trainings: Sequence[Training], place: Place) -> list[Row]:
     ]
 
 
-def compare(place: Place, trainings: Sequence[Training], jobs: int) -> list[Row]:
-    """Train what is not trained yet; errors beside the first network's of the same recipe (`note`).
+def compare(place: Place, trainings: Sequence[Training]) -> list[Row]:
+    """Errors of finished trainings beside the first network's of the same recipe (`note`).
 
     Those of the test crystals, or with folds of all crystals out of fold. A row a training and
     property: the mean absolute error and its standard error over crystals,
     and by how much it is above the first network's, with the standard error of that (of the
     differences crystal by crystal, which is far smaller than that of either).
-
-    Raises:
-        UserError: the data is not there, or a training failed.
     """
-    for _ in train_all(place, [(training, 0) for training in trainings], jobs):
-        pass
     rows: list[Row] = []
     first: dict[tuple[str, str], np.ndarray] = {}
     for training in trainings:

@@ -100,6 +100,10 @@ class Place:
         """The same, by the training's name."""
         return self.runs / f"{name}_seed-{seed}"
 
+    def is_finished(self, training: Training, seed: int) -> bool:
+        """Whether that run is there, whole."""
+        return RunDirectory(self.run(training, seed)).is_finished
+
     def command(self, training: Training, seed: int) -> list[str]:
         """The arguments of `python -m gatgnn_jax.train`.
 
@@ -202,7 +206,7 @@ def train_all(
     """
     wanted = list(wanted)
     first = dict.fromkeys((t.init_from, 0) for t, _ in wanted if t.init_from is not None)
-    if missing := [(t, seed) for t, seed in first if not _finished(place, t, seed)]:
+    if missing := [(t, seed) for t, seed in first if not place.is_finished(t, seed)]:
         for _ in train_all(place, missing, jobs):
             pass
     cores: SimpleQueue[list[int]] = SimpleQueue()
@@ -212,7 +216,7 @@ def train_all(
         cores.put(share.tolist())
 
     def work(training: Training, seed: int) -> None:
-        if not _finished(place, training, seed):
+        if not place.is_finished(training, seed):
             share = cores.get()
             try:
                 _train(place, training, seed, share)
@@ -231,10 +235,6 @@ def train_all(
                 yield tasks[task]
     if failures:
         raise UserError("\n".join(dict.fromkeys(failures)))  # one reason may stop them all
-
-
-def _finished(place: Place, training: Training, seed: int) -> bool:
-    return RunDirectory(place.run(training, seed)).is_finished
 
 
 def _own_cores() -> Sequence[int]:
