@@ -119,7 +119,7 @@ def test_a_fault_is_told_and_the_server_goes_on(server, monkeypatch):
     assert request(server, "GET", "/")[0] == 200
 
 
-def test_a_slow_sender_is_not_waited_for(server, monkeypatch):
+def test_a_slow_sender_is_not_waited_for(server, monkeypatch, capfd):
     monkeypatch.setattr(Handler, "timeout", 0.2)
     with socket.create_connection(server.server_address, timeout=60) as connection:
         head = "POST /predict HTTP/1.0", "Host: localhost", "Content-Length: 9", "", "x"
@@ -128,6 +128,7 @@ def test_a_slow_sender_is_not_waited_for(server, monkeypatch):
     assert b" 408 " in said.splitlines()[0]
     assert b"did not come whole" in said
     assert request(server, "GET", "/")[0] == 200
+    assert capfd.readouterr().err == ""
 
 
 def test_a_sender_drop_by_drop_is_cut_off(server, monkeypatch):

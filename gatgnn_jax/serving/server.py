@@ -13,6 +13,7 @@ import socket
 import socketserver
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 from urllib.parse import SplitResult, parse_qs, urlsplit
@@ -175,9 +176,10 @@ class Handler(BaseHTTPRequestHandler):
     def _refuse(self, error: Refused) -> None:
         self._reply(error.status, _json({"error": str(error)}))
         if self.command == "POST":  # a browser reads the reason only when it has sent everything
-            self.connection.shutdown(socket.SHUT_WR)
-            while self.rfile.read1(1 << 16):
-                pass
+            with suppress(OSError):  # nor is it waited for for ever
+                self.connection.shutdown(socket.SHUT_WR)
+                while self.rfile.read1(1 << 16):
+                    pass
 
     def _reply(self, status: int, file: File) -> None:
         self.send_response(status)
