@@ -126,7 +126,7 @@ PRESETS: dict[PresetName, Preset] = {
     ),
     # The other networks on equal terms: in their published sizes, on the graphs that the GATGNN
     # paper names after them, with its training. (How they were trained themselves:
-    # `models_as_published` in benchmarks/paper/studies.py. MEGNet has all neighbours within 4 Å
+    # `PUBLISHED` in benchmarks/paper/recipes.py. MEGNet has all neighbours within 4 Å
     # and finer Gaussians.)
     "cgcnn": Preset(model=PUBLISHED_SIZES["cgcnn"]),
     "megnet": Preset(

@@ -77,7 +77,7 @@ class Options:
 
 def chosen(options: Options) -> list[Training]:
     """The trainings of a study, as the options change them."""
-    trainings = asked_for(options, STUDIES[options.name]())
+    trainings = selected(options, STUDIES[options.name]())
     if options.full:
         trainings = [in_full(t) for t in trainings]
     if options.epochs is not None:
@@ -85,7 +85,7 @@ def chosen(options: Options) -> list[Training]:
     return trainings
 
 
-def asked_for(options: Options, trainings: list[Training]) -> list[Training]:
+def selected(options: Options, trainings: list[Training]) -> list[Training]:
     """Those of the property and the method asked for, or all."""
     own = [
         t
@@ -139,9 +139,9 @@ def networks(options: Options) -> None:
     """
     trainings = NETWORKS[options.name]()
     own = models_as_published() if options.name == "models" else []
+    wanted = selected(options, trainings + (own if options.full else []))
     place = Place(options.data_dir, options.runs)
     speeds = speeds_once(options, trainings, place) if options.name == "models" else []
-    wanted = asked_for(options, trainings + (own if options.full else []))
     for _ in train_all(place, [(training, 0) for training in wanted], options.jobs):
         pass
     rows = compare(place, [t for t in trainings + own if place.is_finished(t, 0)])

@@ -55,8 +55,7 @@ SQUARES = "--huber-delta=1e9"
 """Half of the squared error: twice a rate of SGD's makes up for the half."""
 
 PUBLISHED: dict[str, tuple[PresetName, int, tuple[str, ...]]] = {
-    # The paper names no epochs at which the rate drops: these are its program's. With ours, of
-    # which the first is epoch 250, a patience of 150 ends such trainings before it.
+    # The paper names no epochs at which the rate drops: these are its program's, 150 and 250.
     "GATGNN": ("paper-cgcnn", FULL_EPOCHS, ("--milestones", "0.3", "0.5")),
     # The settings kept in the published checkpoint of the bulk modulus.
     "CGCNN": ("cgcnn", 1000, (

@@ -13,7 +13,6 @@ import socket
 import socketserver
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 from urllib.parse import SplitResult, parse_qs, urlsplit
@@ -107,7 +106,7 @@ class Handler(BaseHTTPRequestHandler):
         end.start()
         try:
             super().handle()
-        except (ConnectionError, TimeoutError):
+        except OSError:
             pass  # gone, or too slow
         finally:
             end.cancel()
@@ -176,10 +175,9 @@ class Handler(BaseHTTPRequestHandler):
     def _refuse(self, error: Refused) -> None:
         self._reply(error.status, _json({"error": str(error)}))
         if self.command == "POST":  # a browser reads the reason only when it has sent everything
-            with suppress(OSError):  # nor is it waited for for ever
-                self.connection.shutdown(socket.SHUT_WR)
-                while self.rfile.read1(1 << 16):
-                    pass
+            self.connection.shutdown(socket.SHUT_WR)
+            while self.rfile.read1(1 << 16):
+                pass
 
     def _reply(self, status: int, file: File) -> None:
         self.send_response(status)
