@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import glob
 import gzip
 import io
 import os
@@ -12,6 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from data_prep.errors import UserError, printable
+
+_TOKEN_BYTES = 4
+_TOKEN = "[0-9a-f]" * 2 * _TOKEN_BYTES
+"""What tells the names of unfinished files apart, as a pattern."""
 
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
@@ -81,8 +86,13 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 
 def remove_unfinished(path: Path) -> None:
-    """Remove what killed processes have left of a folder or file; only while no other writes it."""
-    for left in path.parent.glob(f".{path.name}.*.new"):
+    """Remove what killed processes have left of a file, or of a folder and the files in it.
+
+    Only while no other process writes it.
+    """
+    beside = path.parent.glob(f".{glob.escape(path.name)}.{_TOKEN}.new")
+    inside = path.glob(f".*.{_TOKEN}.new") if path.is_dir() else ()
+    for left in [*beside, *inside]:
         shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
@@ -109,7 +119,7 @@ def kept_folder() -> Path | None:
 
 def _unfinished(path: Path) -> Path:
     """A name of its own beside ``path``: two that write the same file do not meet."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
+    return path.with_name(f".{path.name}.{secrets.token_hex(_TOKEN_BYTES)}.new")
 
 
 def _sync(path: Path) -> None:

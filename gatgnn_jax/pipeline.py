@@ -9,6 +9,7 @@ from rich.console import Console
 from data_prep.build import skipped_table
 from data_prep.config import GraphConfig
 from data_prep.errors import UserError, number_of
+from data_prep.files import remove_unfinished
 from data_prep.progress import plain_console
 from data_prep.workers import Workers
 from gatgnn_jax.choices import Device, Streaming
@@ -130,6 +131,8 @@ def go_on(path: Path, how: Execution) -> tuple[RunDirectory, int]:
     if run.came_trained:
         raise UserError(f"{run.path} was not trained here, so there is nothing to go on with")
     with held_by_first(one_writer(run.path)):
+        if is_first():
+            remove_unfinished(run.path)
         if agree(run.is_finished):
             console.print(f"{run.path} is finished already; see {run.path / 'summary.json'}")
             if is_first():

@@ -93,7 +93,8 @@ def write_source(
 
 
 def assert_same_run(actual: Path, expected: Path) -> None:
-    """Metrics, predictions and best weights are equal to the bit."""
+    """Metrics, predictions and best weights are equal to the bit, and nothing is unfinished."""
+    assert not list(actual.glob(".*.new"))
     for name in ("metrics.csv", "predictions.csv", "split.json"):
         assert (actual / name).read_bytes() == (expected / name).read_bytes(), name
     assert_same_weights(actual, expected)

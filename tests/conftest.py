@@ -60,3 +60,11 @@ def run(tmp_path_factory: pytest.TempPathFactory, cache: None) -> Path:
     path = tmp_path_factory.mktemp("runs") / "uninterrupted"
     with compiling(OPTIMIZED):  # as those that are compared with it to the bit
         return train_run(path, *TRAINING)
+
+
+@pytest.fixture(scope="session")
+def untrained(tmp_path_factory: pytest.TempPathFactory, cache: None) -> Path:
+    """A run that predicts with the weights it began with."""
+    from tests.commands import untrained_run
+
+    return untrained_run(tmp_path_factory.mktemp("runs") / "untrained")

@@ -238,7 +238,7 @@ def test_what_a_killed_process_left_in_the_cache_is_removed(tmp_path):
     open_dataset(source, GraphConfig(), **options)
     [entry] = entries(tmp_path / "cache")
     shutil.rmtree(entry)
-    entry.with_name(f".{entry.name}.0123.new").mkdir()
+    entry.with_name(f".{entry.name}.01234567.new").mkdir()
     open_dataset(source, GraphConfig(), **options)
     assert entries(tmp_path / "cache") == [entry]
 

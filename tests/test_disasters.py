@@ -15,7 +15,7 @@ import data_prep.files
 from gatgnn_jax import embed, predict, train
 from gatgnn_jax.runs import checkpoints
 from gatgnn_jax.runs.one_writer import one_writer
-from tests.commands import TINY, error_of, predict_to, resume, train_run, untrained_run
+from tests.commands import TINY, error_of, predict_to, resume, train_run
 from tests.crystals import rock_salt
 
 FEW = ["--limit", "40", "--epochs", "2", *TINY]
@@ -28,11 +28,6 @@ with one_writer(Path(sys.argv[1])):
     print("locked", flush=True)
     time.sleep(600)
 """
-
-
-@pytest.fixture(scope="module")
-def untrained(tmp_path_factory, cache):
-    return untrained_run(tmp_path_factory.mktemp("runs") / "untrained")
 
 
 @pytest.fixture

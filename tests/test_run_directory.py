@@ -57,11 +57,6 @@ WRONG_SETTINGS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def untrained(tmp_path_factory, cache):
-    return untrained_run(tmp_path_factory.mktemp("runs") / "untrained")
-
-
 @pytest.fixture
 def copy(untrained, tmp_path):
     return Path(shutil.copytree(untrained, tmp_path / "copy"))

@@ -90,9 +90,8 @@ def test_run_directory_holds_everything(run):
 @pytest.mark.slow
 def test_resumes_after_kill_9(run, tmp_path):
     path = tmp_path / "killed"
-    process = subprocess.Popen(
-        [sys.executable, "-c", DRIVER, "--quiet", "--run-dir", str(path), *TRAINING]
-    )
+    arguments = ["--quiet", "--run-dir", str(path), *TRAINING]
+    process = subprocess.Popen([sys.executable, "-c", DRIVER, *arguments])
     metrics = path / "metrics.csv"
     while process.poll() is None and not (
         metrics.exists() and len(metrics.read_text().splitlines()) > 3
@@ -101,6 +100,7 @@ def test_resumes_after_kill_9(run, tmp_path):
     process.kill()
     assert process.wait() == -signal.SIGKILL
     assert not (path / "summary.json").exists()
+    (path / ".metrics.csv.0123abcd.new").touch()  # as a kill amid a write leaves it
     resume(path)
     assert_same_run(path, run)
 

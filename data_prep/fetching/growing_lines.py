@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data_prep.files import replacing, write_text
+from data_prep.files import remove_unfinished, replacing, write_text
 
 Row = Mapping[str, Any]
 
@@ -26,6 +26,8 @@ class GrowingLines:
 
     def restore(self) -> list[str] | None:
         """The ids that an earlier process set out to fetch, or None if there was none."""
+        for file in (self.plan, self.path):
+            remove_unfinished(file)
         try:
             plan = json.loads(self.plan.read_text(encoding="utf-8"))
             if plan["key"] == self.key:

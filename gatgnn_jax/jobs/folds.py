@@ -24,7 +24,7 @@ from rich.console import Console
 
 from data_prep.compositions import compositions
 from data_prep.errors import UserError
-from data_prep.files import write_text
+from data_prep.files import remove_unfinished, write_text
 from data_prep.labels import formula
 from data_prep.properties import Property, ending_of
 from data_prep.settings import check_types, from_dict
@@ -128,6 +128,7 @@ def go_on_all(path: Path, how: Execution, console: Console | None = None) -> int
     console = console or how.begin()
     members = read_members(path)
     with one_writer(path):
+        remove_unfinished(path)
         for number, member in enumerate(members, 1):
             if RunDirectory(path / member.name).is_finished:
                 continue

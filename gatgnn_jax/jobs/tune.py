@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from data_prep.errors import UserError
-from data_prep.files import write_text
+from data_prep.files import remove_unfinished, write_text
 from gatgnn_jax.jobs.ranges import Range, read_ranges, written
 from gatgnn_jax.jobs.train_options import (
     EXECUTION,
@@ -47,6 +47,7 @@ def tune(options: "TuneOptions", base: TrainOptions) -> int:
     how.prepare(asked_for(base))  # what is wrong with the data shows at once
     options.out.mkdir(parents=True, exist_ok=True)
     with one_writer(options.out), opened(options.out, base, ranges) as study:
+        remove_unfinished(options.out)
         while (trial := next_trial(study, options.trials, ranges, base.train.seed)) is not None:
             named = " ".join(f"{name} {written(value)}" for name, value in trial.params.items())
             console.print(f"trial {trial.number}: {named}", soft_wrap=True)

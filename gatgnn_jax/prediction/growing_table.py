@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from data_prep.errors import Skipped
-from data_prep.files import write_text
+from data_prep.files import remove_unfinished, write_text
 from data_prep.settings import check_types, from_dict
 from gatgnn_jax.prediction.columns import to_csv
 
@@ -58,6 +58,7 @@ class GrowingTable:
 
     def restore(self) -> Progress:
         """What an earlier process has done, with rows cut off that came after its last batch."""
+        remove_unfinished(self.state)
         try:
             saved = from_dict(_State, json.loads(self.state.read_text(encoding="utf-8")))
             sizes = {self.part: saved.bytes, self.skipped: saved.skipped_bytes}

@@ -9,7 +9,7 @@ import pandas as pd
 
 from data_prep.build import skipped_table
 from data_prep.errors import Skipped, UserError
-from data_prep.files import write_text
+from data_prep.files import remove_unfinished, write_text
 
 
 def skipped_path(table: Path) -> Path:
@@ -19,10 +19,12 @@ def skipped_path(table: Path) -> Path:
 
 def write_skipped(table: Path, skipped: Sequence[Skipped]) -> None:
     """List them, or take away the list of an earlier call if there are none."""
+    path = skipped_path(table)
+    remove_unfinished(path)
     if skipped:
-        write_text(skipped_path(table), skipped_table(skipped))
+        write_text(path, skipped_table(skipped))
     else:
-        skipped_path(table).unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
 
 
 def check_replaceable(table: Path, columns: Sequence[str], overwrite: bool) -> None:
