@@ -12,7 +12,7 @@ import pytest
 from benchmarks.paper import __main__ as paper
 from benchmarks.paper import results
 from benchmarks.paper.networks import compare, models_markdown
-from benchmarks.paper.paired import compare_methods
+from benchmarks.paper.paired import above, compare_methods
 from benchmarks.paper.studies import STUDIES, in_full
 from benchmarks.paper.trainings import Place, Sample, Training, sample
 from data_prep.cache import BUNDLED
@@ -195,6 +195,17 @@ def test_methods_are_compared_crystal_by_crystal(tmp_path: Path) -> None:
     assert results.difference(b) == "+1.5000 ± 0.7071"
     assert "above_first" not in c and results.difference(c) == "–"
     assert results.difference({"above_first": 0.1, "its_standard_error": 0.06}) == "level"
+
+
+def test_methods_are_compared_on_the_crystals_that_both_have() -> None:
+    """One network's graphs may leave out crystals that another's have."""
+    own, first = pd.Series({"w": 7.0, "b": 3.0, "a": 1.0}), pd.Series({"a": 0.5, "b": 1.0})
+    compared = above(own, first)
+    assert compared == {
+        "above_first": 1.25,
+        "its_standard_error": pytest.approx(0.75),
+        "compared_crystals": 2,
+    }
 
 
 def test_missing_data_and_failed_trainings_are_told(data_dir: Path, tmp_path: Path) -> None:

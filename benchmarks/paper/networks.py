@@ -4,7 +4,6 @@ import statistics
 import time
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 from rich.progress import track
 
@@ -72,10 +71,11 @@ def compare(place: Place, trainings: Sequence[Training]) -> list[Row]:
     differences crystal by crystal, which is far smaller than that of either).
     """
     rows: list[Row] = []
-    first: dict[tuple[str, str], np.ndarray] = {}
+    first: dict[tuple[str, str], pd.Series] = {}
     for training in trainings:
         path = place.run(training, 0)
-        table = pd.read_csv(path / "predictions.csv", converters={"id": str}).sort_values("id")
+        table = pd.read_csv(path / "predictions.csv", converters={"id": str})
+        table = table.set_index("id").sort_index()
         if is_several(path):
             path /= read_members(path)[0].name
         else:
@@ -83,7 +83,7 @@ def compare(place: Place, trainings: Sequence[Training]) -> list[Row]:
         run = RunDirectory.open(path)
         properties, summary = run.config().properties, run.read_json("summary.json")
         for p in properties:
-            error = absolute_errors(table, p, properties).to_numpy()
+            error = absolute_errors(table, p, properties)
             reference = first.setdefault((training.note, p.name), error)
             rows.append(
                 {
@@ -97,7 +97,7 @@ def compare(place: Place, trainings: Sequence[Training]) -> list[Row]:
                     "training_size": summary["crystals"]["train"],
                     "crystals": len(error),
                     "mae": float(error.mean()),
-                    "standard_error": provenance.standard_error(error),
+                    "standard_error": provenance.standard_error(error.to_numpy()),
                     **above(error, reference),
                     "settings": settings_of(run),
                     "versions": summary["versions"] | {"python": summary["python"]},

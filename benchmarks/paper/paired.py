@@ -19,11 +19,16 @@ FIRST = {"table4": "GI M-1"}
 """The method of a study that the others are compared with."""
 
 
-def above(error: np.ndarray, first: np.ndarray) -> Row:
-    """By how much the errors [crystals] are above the first method's, with the standard error."""
+def above(error: pd.Series, first: pd.Series) -> Row:
+    """By how much the errors are above the first method's, with the standard error.
+
+    Both go by crystal, each once; those that only one method has are left out.
+    """
+    difference = error.sub(first).dropna()
     return {
-        "above_first": float((error - first).mean()),
-        "its_standard_error": provenance.standard_error(error - first),
+        "above_first": float(difference.mean()),
+        "its_standard_error": provenance.standard_error(difference.to_numpy()),
+        "compared_crystals": len(difference),
     }
 
 
@@ -44,8 +49,7 @@ def compare_methods(rows: Sequence[Row], place: Place, first: str) -> None:
         if not seeds or any(table is None for table in tables):
             continue
         both = pd.concat(tables, axis=1, keys=("own", "first"), join="inner")
-        row |= above(both["own"].mean(axis=1).to_numpy(), both["first"].mean(axis=1).to_numpy())
-        row["compared_crystals"] = len(both)
+        row |= above(both["own"].mean(axis=1), both["first"].mean(axis=1))
         if len(seeds) > 1:
             by_seed = (both["own"] - both["first"]).mean().to_list()
             of_training = statistics.stdev(by_seed) / len(seeds) ** 0.5
