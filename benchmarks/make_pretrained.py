@@ -1,7 +1,8 @@
 """`python -m benchmarks.make_pretrained RUN ...`: ready-made models for the package, with cards.
 
 A run of several properties gives a model of each. Of all that predict a property the one with the
-lowest validation error is taken.
+lowest validation error is taken. `--folds` names a run of folds whose errors, out of fold, go into
+the cards; with `--cards` these alone are written.
 """
 
 import dataclasses
@@ -14,6 +15,7 @@ import jax
 import numpy as np
 import pandas as pd
 import tyro
+from pymatgen.core import Composition
 
 from benchmarks.model_card import NAMES, card, validation_score
 from data_prep.cache import open_dataset
@@ -21,11 +23,12 @@ from data_prep.compositions import compositions
 from data_prep.files import write_text
 from data_prep.properties import Property
 from gatgnn_jax.cli import run_command
+from gatgnn_jax.jobs.folds import averaged, read_members
 from gatgnn_jax.jobs.hub import without_folders
 from gatgnn_jax.models.base import ModelState
 from gatgnn_jax.objective import output_slices
+from gatgnn_jax.pages.finished import Finished
 from gatgnn_jax.pages.report import read_finished
-from gatgnn_jax.pages.report_numbers import property_numbers
 from gatgnn_jax.prediction.reliability import Reliability, read_reliability, write_reliability
 from gatgnn_jax.runs.config import DataInfo, RunConfig
 from gatgnn_jax.runs.directory import RunDirectory
@@ -55,18 +58,25 @@ def of_one_property(known: Reliability, config: RunConfig, p: Property) -> Relia
     return Reliability(intervals, training)
 
 
+def out_of_fold(path: Path) -> Finished:
+    """Predictions of all crystals of a run of folds, as the test crystals of its first."""
+    first = read_finished(RunDirectory(path / read_members(path)[0].name))
+    table = pd.read_csv(path / "predictions.csv", converters={"id": str})
+    return dataclasses.replace(first, predictions=averaged(table))
+
+
+def contents(run: Finished) -> list[Composition]:
+    """What the crystals of a run's predictions are made of, in their order."""
+    dataset, _ = open_dataset(run.config.data.path, run.config.graph, quiet=True)
+    order = {name: row for row, name in enumerate(dataset.ids)}
+    return compositions(dataset, [order[name] for name in run.predictions.id.astype(str)])
+
+
 def export(path: Path, name: str) -> Path:
     """Copy what prediction of a property needs of a run into the package; the folder it is in."""
     run = RunDirectory.open(path)
-    finished, (config, _, model) = read_finished(run), run.load_best()
+    config, _, model = run.load_best()
     p = next(p for p in config.properties if p.name == name)
-    assert config.data.source is not None
-    source = Path(config.data.source)
-    dataset, _ = open_dataset(source, config.graph)
-    order = {name: row for row, name in enumerate(dataset.ids)}
-    cells = compositions(dataset, [order[name] for name in finished.predictions.id.astype(str)])
-    numbers = property_numbers(finished, p, cells, {})
-
     target = PRETRAINED / p.name
     shutil.rmtree(target, ignore_errors=True)
     own, own_model = of_property(config, model, p)
@@ -78,16 +88,37 @@ def export(path: Path, name: str) -> Path:
     split = run.split()
     seen = "\n".join(np.sort(split["train"] + split["val"])) + "\n"
     (target / SEEN).write_bytes(gzip.compress(seen.encode(), mtime=0))
-    data = NAMES.get(source.name.partition(".")[0], source.name)
-    if rest := len(dataset) - len(finished.predictions):
-        data += f", {rest:,} of which had no part in it"
-    size = sum(leaf.size for leaf in jax.tree.leaves(own_model.params))
-    write_text(target / "README.md", card(finished, p, numbers, cells, data, size))
     return target
 
 
-def main(runs: tyro.conf.Positional[tuple[Path, ...]]) -> int:
-    """Ready-made models of some runs, one a property."""
+def write_card(path: Path, name: str, folds: Path | None) -> Path:
+    """Write the card of a property's model, which the package has; the file."""
+    run = read_finished(RunDirectory.open(path))
+    p = next(p for p in run.config.properties if p.name == name)
+    assert run.config.data.source is not None
+    source = Path(run.config.data.source)
+    data = NAMES.get(source.name.partition(".")[0], source.name)
+    dataset, _ = open_dataset(source, run.config.graph, quiet=True)
+    if rest := len(dataset) - len(run.predictions):
+        data += f", {rest:,} of which had no part in it"
+    _, _, weights = RunDirectory.open(PRETRAINED / name).load_best()
+    size = sum(leaf.size for leaf in jax.tree.leaves(weights.params))
+    judged = run if folds is None else out_of_fold(folds)
+    card_of = PRETRAINED / name / "README.md"
+    write_text(card_of, card(run, p, data, size, judged, contents(judged)))
+    return card_of
+
+
+def main(
+    runs: tyro.conf.Positional[tuple[Path, ...]], folds: Path | None = None, cards: bool = False
+) -> int:
+    """Ready-made models of some runs, one a property, with their cards.
+
+    Args:
+        runs: to choose from.
+        folds: a run of folds whose errors go into the cards.
+        cards: write the cards alone.
+    """
     rows = []
     for path in runs:
         run = RunDirectory.open(path)
@@ -97,7 +128,10 @@ def main(runs: tyro.conf.Positional[tuple[Path, ...]]) -> int:
             for p in run.config().properties
         ]
     for name, group in pd.DataFrame(rows).groupby("property"):
-        sys.stdout.write(f"{export(group.sort_values('score').run.iloc[0], str(name))}\n")
+        best = group.sort_values("score").run.iloc[0]
+        if not cards:
+            export(best, str(name))
+        sys.stdout.write(f"{write_card(best, str(name), folds)}\n")
     return 0
 
 

@@ -4,13 +4,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 from pymatgen.core import Composition
 
 from benchmarks import provenance
 from data_prep.properties import Property
 from gatgnn_jax.config import as_option
-from gatgnn_jax.objective import METRICS
-from gatgnn_jax.pages.report_numbers import Finished, compare_settings
+from gatgnn_jax.objective import METRICS, metrics
+from gatgnn_jax.pages.finished import Finished
+from gatgnn_jax.pages.report_numbers import compare_settings, naive_score, own_unit_error
 from gatgnn_jax.prediction.coverage import coverage_groups
 from gatgnn_jax.runs.config import RunConfig
 from gatgnn_jax.runs.ready_made import SEEN
@@ -78,20 +81,23 @@ def network(config: RunConfig) -> str:
 
 
 def card(
-    run: Finished,
-    p: Property,
-    numbers: Mapping[str, Any],
-    cells: Sequence[Composition],
-    data: str,
-    size: int,
+    run: Finished, p: Property, data: str, size: int, judged: Finished, cells: Sequence[Composition]
 ) -> str:
-    """The card of a run's model of `p` as Markdown, from what `property_numbers` says.
+    """The card of a run's model of `p` as Markdown.
 
-    `size` counts the model's parameters, `data` names its crystals, `cells` are their contents.
+    Args:
+        run: its training.
+        p: what it predicts.
+        data: the name of its crystals.
+        size: how many parameters it has.
+        judged: whose test crystals the tables are of: the run itself, or the run of folds that all
+            crystals were predicted in.
+        cells: the contents of these crystals, in the order of `judged.predictions`.
     """
     subsets = run.predictions.subset.value_counts()
-    common = sorted(row for row in numbers["elements"] if row[1] >= FEWEST)
-    common.sort(key=lambda row: row[2])
+    kind = "test crystals" if judged is run else "crystals, out of fold,"
+    common = [row for row in by_element(judged, p, cells) if row[1] >= FEWEST]
+    trained = run.config.data.known_elements
     predicts = f"the {p.name.replace('_', ' ')}" + (f" in {p.unit}" if p.unit else "")
     predicts += " and its base-10 logarithm" if p.transform == "log10" else ""
     if p.class_names:
@@ -106,7 +112,8 @@ def card(
         f"- **Training**: `{command(run.config, subsets['train'])}`; best of "
         f"{run.summary['epochs']} epochs by {SELECTED_BY[p.task]} "
         f"({validation_score(run.summary, p):.4f}).",
-        *errors(run, p, numbers),
+        *([] if judged is run else [out_of_fold_error(judged, p)]),
+        *errors(run, p),
         "- **Not for**: unstable and hypothetical compounds (nearly all training crystals are "
         "stable) and crystals with elements it has not seen (predictions warn of both), molecules, "
         "surfaces, layers, defects, disordered crystals, phases that differ in their spins only, "
@@ -116,51 +123,83 @@ def card(
         f"- `{SEEN}` lists the crystals (Materials Project ids) of training and validation; "
         "`python -m gatgnn_jax.evaluate` leaves them out.",
         "",
-        f"{ERROR[p.task]} of test crystals with an element ({FEWEST} crystals or more): lowest and "
+        f"{ERROR[p.task]} of {kind} with an element ({FEWEST} crystals or more): lowest and "
         "highest.",
         "",
-        "| element | test crystals | error | training crystals |",
+        "| element | crystals | error | training crystals of the model |",
         "|---|---|---|---|",
     ]
     lines += [
-        f"| {symbol} | {count} | {error:.4f} | {trained} |"
-        for symbol, count, error, trained in common[:SHOWN] + common[-SHOWN:]
+        f"| {symbol} | {count} | {error:.4f} | {trained.get(symbol, 0)} |"
+        for symbol, count, error in common[:SHOWN] + common[-SHOWN:]
     ]
-    return "\n".join([*lines, "", *groups_table(run, p, cells)]) + "\n"
+    return "\n".join([*lines, "", *groups_table(judged, p, cells, kind)]) + "\n"
 
 
-def errors(run: Finished, p: Property, numbers: Mapping[str, Any]) -> list[str]:
+def by_element(
+    run: Finished, p: Property, cells: Sequence[Composition]
+) -> list[tuple[str, int, float]]:
+    """Elements, the test crystals with each and their mean error, the lowest error first."""
+    errors = run.errors(p)
+    known = [row for row in run.test if not np.isnan(errors[row])]
+    rows = [(element.symbol, errors[row]) for row in known for element in cells[row]]
+    own = pd.DataFrame(rows, columns=["symbol", "error"]).groupby("symbol").error
+    table = own.agg(["size", "mean"]).sort_values("mean")
+    return [(str(symbol), int(n), float(error)) for symbol, n, error in table.itertuples()]
+
+
+def out_of_fold_error(folds: Finished, p: Property) -> str:
+    """The line on the error of crystals that each a network of folds predicts."""
+    config, trained = folds.config, folds.summary["crystals"]["train"]
+    together = ", all properties in one" if len(config.properties) > 1 else ""
+    unit = f" {p.trained_unit}" if p.trained_unit else ""
+    error = f"{np.nanmean(folds.errors(p)):.4f} ± {standard_error(folds, p, 'test'):.4f}{unit}"
+    return (
+        f"- **{ERROR[p.task]} out of fold**: {error} over {len(folds.predictions):,} crystals, by "
+        f"networks that have not seen their formulas ({network(config)}, {config.train.epochs} "
+        f"epochs{together}, {trained:,} training crystals each). Expect it, or a little less, of "
+        "this model too where crystals are like all of these; those of the test are easier."
+    )
+
+
+def errors(run: Finished, p: Property) -> list[str]:
     """The lines on test and validation error."""
-    scores, unit = numbers["scores"], f" {numbers['unit']}" if numbers["unit"] else ""
+    subset, target = run.predictions.subset, run.target(p)
+    scores = {
+        name: metrics(run.values(p)[subset == name], target[subset == name][:, None], [p])
+        for name in SUBSETS
+    }
+    naive = naive_score(p, target, subset)
+    unit = f" {p.trained_unit}" if p.trained_unit else ""
     if p.task == "classification":
         lines = []
-        for subset, title in (("test", "Test"), ("val", "Validation")):
-            told = [f"{METRICS[p.task][own].label} {scores[subset][own]:.3f}" for own in SHARES]
-            told[0] += f" ± {standard_error(run, p, subset):.3f}"
-            lines.append(f"- **{title}**, on crystals {SUBSETS[subset]}: {', '.join(told)}.")
-        lines[0] += f" Always saying the commoner class: accuracy {numbers['naive']:.3f}."
+        for name, title in (("test", "Test"), ("val", "Validation")):
+            told = [f"{METRICS[p.task][own].label} {scores[name][own]:.3f}" for own in SHARES]
+            told[0] += f" ± {standard_error(run, p, name):.3f}"
+            lines.append(f"- **{title}**, on crystals {SUBSETS[name]}: {', '.join(told)}.")
+        lines[0] += f" Always saying the commoner class: accuracy {naive:.3f}."
         return lines
-    own = f" ({numbers['own_mae']:.3g} {p.unit})" if p.transform == "log10" else ""
+    own = f" ({own_unit_error(p, run, run.test):.3g} {p.unit})" if p.transform == "log10" else ""
     mean = {
         name: f"{scores[name]['mae']:.4f} ± {standard_error(run, p, name):.4f}" for name in SUBSETS
     }
     return [
         f"- **Test error**, on crystals {SUBSETS['test']}: mean absolute error "
         f"{mean['test']}{unit}{own}, R² {scores['test']['r2']:.3f} (± is the standard error over "
-        f"crystals). Always saying the training mean: {numbers['naive']:.4f}.",
+        f"crystals). Always saying the training mean: {naive:.4f}.",
         f"- **Validation error**, on the crystals {SUBSETS['val']}: {mean['val']}{unit}.",
     ]
 
 
-def groups_table(run: Finished, p: Property, cells: Sequence[Composition]) -> list[str]:
+def groups_table(run: Finished, p: Property, cells: Sequence[Composition], kind: str) -> list[str]:
     """Errors of the test crystals by kinds of crystals, and what the intervals hold of them."""
     rows, half_width = run.test, run.half_width(p)
     if half_width is None:
         return []
     own = [cells[row] for row in rows]
     table = coverage_groups(p, run.predicted(p)[rows], run.target(p)[rows], half_width[rows], own)
-    lines = ["By the number of elements, the atoms of the cell, and the predicted value:", ""]
-    lines += ["| | test crystals | error | in the 90 % interval |", "|---|---|---|---|"]
+    kinds = f"Of {kind} by the number of elements, the atoms of the cell, and the predicted value:"
+    lines = [kinds, "", "| | crystals | error | in the 90 % interval |", "|---|---|---|---|"]
     for row in table.itertuples():
         name = "all" if row.by == "all" else f"{row.by}: {row.group}"
         lines.append(f"| {name} | {row.crystals} | {row.mae:.4f} | {row.coverage:.0%} |")
