@@ -11,14 +11,17 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from pymatgen.core import Structure
 
+from benchmarks.make_pretrained import contents, out_of_fold
+from benchmarks.model_card import by_element, out_of_fold_error
 from data_prep.compositions import compositions
 from data_prep.errors import UserError
 from gatgnn_jax import train
 from gatgnn_jax.jobs import folds
 from gatgnn_jax.jobs.folds import Member, Repeats, read_members, splits_of
 from gatgnn_jax.training.prepare import prepare
-from tests.commands import TINY, assert_same_run, error_of, train_run
+from tests.commands import TINY, assert_same_run, bundled_rows, error_of, train_run
 
 LIMIT = 60
 ARGUMENTS = ["--limit", str(LIMIT), "--epochs", "2", *TINY, "--folds", "3", "--seeds", "2"]
@@ -67,6 +70,19 @@ def test_mean_and_spread(several):
     for value in [*errors, over["mean"], over["std"], together]:
         assert f"<td>{value:.4f}</td>" in page
     assert (several / "parity.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_card_tells_errors_out_of_fold(several):
+    """Of a crystal the mean over the seeds, of an element the crystals that have it."""
+    folds = out_of_fold(several)
+    [p], cells = folds.config.properties, contents(folds)
+    table = pd.read_csv(several / "predictions.csv").groupby("id")[["prediction", "target"]].mean()
+    error = (table.prediction - table.target).abs()
+    assert f"out of fold**: {error.mean():.4f} ± {error.sem():.4f} " in out_of_fold_error(folds, p)
+    crystals = {row["id"]: Structure.from_dict(row["structure"]) for row in bundled_rows(LIMIT)}
+    having = [own for own, crystal in crystals.items() if "O" in crystal.symbol_set]
+    [oxygen] = [row for row in by_element(folds, p, cells) if row[0] == "O"]
+    assert oxygen == ("O", len(having), pytest.approx(error[having].mean()))
 
 
 def test_formulas_stay_together():
