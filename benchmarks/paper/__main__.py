@@ -42,6 +42,7 @@ class Options:
         Literal[
             "table2",
             "table3",
+            "table3_recipe",
             "table4",
             "table5",
             "figure4",
@@ -123,7 +124,8 @@ def study(options: Options) -> None:
     if first is not None:
         compare_methods(rows, place, first)
         results.write_rows(path, rows)
-    full_epochs = None if options.name in ("best", "transfer") else FULL_EPOCHS
+    of_the_paper = options.name in ("table2", "table3", "table4")
+    full_epochs = FULL_EPOCHS if of_the_paper else None
     publish(options, results.markdown(rows, full_epochs, first))
     console.print(f"see {path} and {path.with_suffix('.md')}")
 

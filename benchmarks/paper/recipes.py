@@ -7,6 +7,7 @@ from benchmarks.paper.studies import (
     ELASTIC_ALL,
     FULL_EPOCHS,
     MODULI,
+    RECIPE,
     TABLE_4_METHODS,
 )
 from benchmarks.paper.trainings import Sample, Training
@@ -15,12 +16,6 @@ from gatgnn_jax.presets import PresetName
 FOLDS_EPOCHS = 50
 LARGE_EPOCHS = 30
 LARGE = Sample(14000, 2000, 4000)
-
-RECIPE = (
-    "--schedule=one-cycle", "--learning-rate=2e-3", "--weight-decay=0.01", "--batch-size=64",
-    "--huber-delta=0.1", "--averaging=0.998",
-)  # fmt: skip
-"""Batches of 64 and a one-cycle rate suit all networks (docs/experiments.md)."""
 
 NETWORKS: dict[str, tuple[PresetName, tuple[str, ...]]] = {
     "GATGNN": ("paper-cgcnn", ()),
