@@ -11,9 +11,23 @@ import numpy as np
 REPOSITORY = Path(__file__).parent.parent
 
 
+WRITTEN = ("benchmarks/results", "docs")
+"""Where benchmarks write themselves, figure after figure."""
+
+
 def commit() -> str | None:
-    """The commit of this code, ending in `-dirty` if files differ from it; None outside git."""
-    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    """The commit of this code, ending in `-dirty` if it differs from it; None outside git.
+
+    What benchmarks have written does not count, nor files that git does not know.
+    """
+    own = _git("rev-parse", "--short", "HEAD")
+    others = [f":(exclude){folder}" for folder in WRITTEN]
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", *others)
+    return f"{own}-dirty" if own and changed else own
+
+
+def _git(*arguments: str) -> str | None:
+    command = ["git", *arguments]
     try:
         done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
