@@ -268,6 +268,7 @@ def test_networks_stand_side_by_side() -> None:
         row("A", "strength", 0.5, 0.02, 0, 0),
         row("B", "hardness", 0.04, 0.002, -0.01, 0.001),
         row("B", "strength", 0.501, 0.02, 0.001, 0.0008),
+        row("A", "hardness", 0.06, 0.002, 0, 0) | {"recipe": "its own"},
     ]
     speeds = [{"name": "A", "trained_per_second": 1234.5, "predicted_per_second": 9876.0}]
     titles, _, *lines = models_markdown(rows, speeds).splitlines()
@@ -276,4 +277,5 @@ def test_networks_stand_side_by_side() -> None:
         "| A | one recipe, 50 epochs | 1,200 | 1,234 | 9,876 | 0.0500 ± 0.0020 | 0.5000 ± 0.0200 |",
         "| B | one recipe, 50 epochs | 1,200 | – | – | 0.0400 ± 0.0020 (-0.0100 ± 0.0010) | "
         "0.5010 ± 0.0200 (level) |",
+        "| A | its own, 50 epochs | 1,200 | – | – | 0.0600 ± 0.0020 | – |",
     ]

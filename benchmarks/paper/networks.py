@@ -111,8 +111,9 @@ def compare(place: Place, trainings: Sequence[Training]) -> list[Row]:
 def models_markdown(rows: Sequence[Row], speeds: Sequence[Row]) -> str:
     """A line a network and recipe: its size, its speed if known, and its error of each property.
 
-    Behind it how far it is from the first network's, or that two standard errors of it do not tell
-    them apart.
+    Timed are networks of the first recipe: by another they have other layers, graphs and batches.
+    Behind an error stands how far it is from the first network's, or that two standard errors of
+    it do not tell them apart.
     """
     by_method = {row["name"]: row for row in speeds}
     targets = dict.fromkeys(row["property"] for row in rows)
@@ -126,7 +127,7 @@ def models_markdown(rows: Sequence[Row], speeds: Sequence[Row]) -> str:
     for method, recipe in dict.fromkeys((row["method"], row["recipe"]) for row in rows):
         own = [cells.get((method, recipe, target)) for target in targets]
         known = next(row for row in own if row is not None)
-        speed = by_method.get(method)
+        speed = by_method.get(method) if recipe == rows[0]["recipe"] else None
         shown = ["–" if speed is None else f"{speed[rate]:,.0f}" for rate in rates]
         told = [f"{recipe}, {known['epochs']} epochs", f"{known['parameters']:,}"]
         errors = ["–" if row is None else compared(row) for row in own]
