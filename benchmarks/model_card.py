@@ -5,15 +5,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from pymatgen.core import Composition
 
 from benchmarks import provenance
 from data_prep.properties import Property
 from gatgnn_jax.config import as_option
-from gatgnn_jax.objective import METRICS, metrics
+from gatgnn_jax.objective import METRICS
 from gatgnn_jax.pages.finished import Finished
-from gatgnn_jax.pages.report_numbers import compare_settings, naive_score, own_unit_error
+from gatgnn_jax.pages.report_numbers import (
+    compare_settings,
+    errors_by,
+    naive_score,
+    own_unit_error,
+    subset_scores,
+    symbols_of,
+)
 from gatgnn_jax.prediction.coverage import coverage_groups
 from gatgnn_jax.runs.config import RunConfig
 from gatgnn_jax.runs.ready_made import SEEN
@@ -95,8 +101,9 @@ def card(
         cells: the contents of these crystals, in the order of `judged.predictions`.
     """
     subsets = run.predictions.subset.value_counts()
-    kind = "test crystals" if judged is run else "crystals, out of fold,"
-    common = [row for row in by_element(judged, p, cells) if row[1] >= FEWEST]
+    kind = "test crystals" if judged is run else "crystals out of fold"
+    common = [row for row in errors_by(judged, p, symbols_of(cells)) if row[1] >= FEWEST]
+    common.sort(key=lambda row: row[2])
     trained = run.config.data.known_elements
     predicts = f"the {p.name.replace('_', ' ')}" + (f" in {p.unit}" if p.unit else "")
     predicts += " and its base-10 logarithm" if p.transform == "log10" else ""
@@ -136,18 +143,6 @@ def card(
     return "\n".join([*lines, "", *groups_table(judged, p, cells, kind)]) + "\n"
 
 
-def by_element(
-    run: Finished, p: Property, cells: Sequence[Composition]
-) -> list[tuple[str, int, float]]:
-    """Elements, the test crystals with each and their mean error, the lowest error first."""
-    errors = run.errors(p)
-    known = [row for row in run.test if not np.isnan(errors[row])]
-    rows = [(element.symbol, errors[row]) for row in known for element in cells[row]]
-    own = pd.DataFrame(rows, columns=["symbol", "error"]).groupby("symbol").error
-    table = own.agg(["size", "mean"]).sort_values("mean")
-    return [(str(symbol), int(n), float(error)) for symbol, n, error in table.itertuples()]
-
-
 def out_of_fold_error(folds: Finished, p: Property) -> str:
     """The line on the error of crystals that each a network of folds predicts."""
     config, trained = folds.config, folds.summary["crystals"]["train"]
@@ -164,12 +159,8 @@ def out_of_fold_error(folds: Finished, p: Property) -> str:
 
 def errors(run: Finished, p: Property) -> list[str]:
     """The lines on test and validation error."""
-    subset, target = run.predictions.subset, run.target(p)
-    scores = {
-        name: metrics(run.values(p)[subset == name], target[subset == name][:, None], [p])
-        for name in SUBSETS
-    }
-    naive = naive_score(p, target, subset)
+    scores = {name: subset_scores(run, p, name) for name in SUBSETS}
+    naive = naive_score(p, run.target(p), run.predictions.subset)
     unit = f" {p.trained_unit}" if p.trained_unit else ""
     if p.task == "classification":
         lines = []
@@ -198,7 +189,7 @@ def groups_table(run: Finished, p: Property, cells: Sequence[Composition], kind:
         return []
     own = [cells[row] for row in rows]
     table = coverage_groups(p, run.predicted(p)[rows], run.target(p)[rows], half_width[rows], own)
-    kinds = f"Of {kind} by the number of elements, the atoms of the cell, and the predicted value:"
+    kinds = f"The {kind}, by number of elements, atoms of the cell, and predicted value:"
     lines = [kinds, "", "| | crystals | error | in the 90 % interval |", "|---|---|---|---|"]
     for row in table.itertuples():
         name = "all" if row.by == "all" else f"{row.by}: {row.group}"

@@ -14,12 +14,13 @@ import pytest
 from pymatgen.core import Structure
 
 from benchmarks.make_pretrained import contents, out_of_fold
-from benchmarks.model_card import by_element, out_of_fold_error
+from benchmarks.model_card import out_of_fold_error
 from data_prep.compositions import compositions
 from data_prep.errors import UserError
 from gatgnn_jax import train
 from gatgnn_jax.jobs import folds
 from gatgnn_jax.jobs.folds import Member, Repeats, read_members, splits_of
+from gatgnn_jax.pages.report_numbers import errors_by, symbols_of
 from gatgnn_jax.training.prepare import prepare
 from tests.commands import TINY, assert_same_run, bundled_rows, error_of, train_run
 
@@ -81,7 +82,7 @@ def test_a_card_tells_errors_out_of_fold(several):
     assert f"out of fold**: {error.mean():.4f} ± {error.sem():.4f} " in out_of_fold_error(folds, p)
     crystals = {row["id"]: Structure.from_dict(row["structure"]) for row in bundled_rows(LIMIT)}
     having = [own for own, crystal in crystals.items() if "O" in crystal.symbol_set]
-    [oxygen] = [row for row in by_element(folds, p, cells) if row[0] == "O"]
+    [oxygen] = [row for row in errors_by(folds, p, symbols_of(cells)) if row[0] == "O"]
     assert oxygen == ("O", len(having), pytest.approx(error[having].mean()))
 
 

@@ -71,29 +71,16 @@ def property_numbers(
     run: Finished, p: Property, cells: Sequence[Composition], systems: Mapping[int, str]
 ) -> dict[str, Any]:
     """What the page says of one property."""
-    target, predicted, errors = run.target(p), run.predicted(p), run.errors(p)
+    target, predicted = run.target(p), run.predicted(p)
     counts = run.config.data.element_counts
     judged = run.test if len(run.test) else np.flatnonzero(run.predictions.subset == "val")
 
     def groups(name_of: Callable[[int], Iterable[Hashable]]) -> list[list[Any]]:
-        """Name, test crystals and mean error of each group; a crystal may be in several."""
-        members = defaultdict(list)
-        for row in run.test:
-            if not np.isnan(errors[row]):
-                for name in name_of(int(row)):
-                    members[name].append(errors[row])
-        return [[name, len(own), short(np.mean(own))] for name, own in members.items()]
+        return [[name, n, short(error)] for name, n, error in errors_by(run, p, name_of)]
 
-    scores = {
-        name: metrics(
-            run.values(p)[run.predictions.subset == name],
-            target[run.predictions.subset == name][:, None],
-            [p],
-        )
-        for name in SUBSETS
-    }
+    scores = {name: subset_scores(run, p, name) for name in SUBSETS}
     digits = digits_of([p]) - 3  # a point of a chart needs no more
-    elements = groups(lambda row: sorted(element.symbol for element in cells[row]))
+    elements = groups(symbols_of(cells))
     return {
         "name": p.name,
         "unit": p.trained_unit,
@@ -115,6 +102,29 @@ def property_numbers(
         **class_numbers(run, p),
         "coverage": interval_numbers(run, p, cells),
     }
+
+
+def subset_scores(run: Finished, p: Property, subset: str) -> dict[str, float]:
+    """The metrics of one property on the crystals of a subset."""
+    own = run.predictions.subset == subset
+    return metrics(run.values(p)[own], run.target(p)[own][:, None], [p])
+
+
+def errors_by(
+    run: Finished, p: Property, name_of: Callable[[int], Iterable[Hashable]]
+) -> list[tuple[Any, int, float]]:
+    """Name, test crystals and mean error of each group; a crystal may be in several."""
+    errors, members = run.errors(p), defaultdict(list)
+    for row in run.test:
+        if not np.isnan(errors[row]):
+            for name in name_of(int(row)):
+                members[name].append(errors[row])
+    return [(name, len(own), float(np.mean(own))) for name, own in members.items()]
+
+
+def symbols_of(cells: Sequence[Composition]) -> Callable[[int], list[str]]:
+    """The symbols of a crystal's elements, by its row."""
+    return lambda row: sorted(element.symbol for element in cells[row])
 
 
 def interval_numbers(
